@@ -94,7 +94,8 @@ def show(self:Plan,
     rows, start = [], 0.
     for p in self.trained:
         e = p.epochs or 1.
-        rows += [(start+e*i/100, p.size, p.lr*rate(i/100, p.warmup), p.lr*p.body_lr*rate(i/100, p.warmup), p.groups or n or 1, p.augment) for i in range(101)]
+        body = p.body_lr if p.groups!=1 else 0
+        rows += [(start+e*i/100, p.size, lr := p.lr*rate(i/100, p.warmup), lr*body, p.groups or n or 1, p.augment) for i in range(101)]
         start += e
     x,size,lr,body,groups,aug = zip(*rows)
     fig,axs = plt.subplots(1, 4, figsize=figsize, layout='constrained')
