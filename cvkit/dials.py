@@ -7,6 +7,7 @@ __all__ = ['set_size', 'set_augment']
 
 # %% ../nbs/12_dials.ipynb #c002
 from copy import copy
+from functools import partial
 from fastcore.foundation import fastuple
 from fastai.vision.augment import FlipItem, RandomResizedCrop, Resize
 from .core import CvkitError
@@ -16,7 +17,12 @@ def _own(t):
     "A copy of a `RandTransform` that draws for itself: fastai keeps `before_call` as a method bound to the first object"
     new = copy(t)
     if getattr(t.before_call, '__self__', None) is t: new.before_call = t.before_call.__func__.__get__(new)
+    elif getattr(t.before_call, 'func', None) is _as_valid: new.before_call = partial(_as_valid, new)
     return new
+
+def _as_valid(t, b, split_idx):
+    "Draw as for a validation image, whatever set `b` is from"
+    return type(t).before_call(t, b, split_idx=1)
 
 def _replace(dl, kinds, change):
     "Give `dl` its own copies of its item transforms of `kinds`, changed by `change`; how many there were"
@@ -48,6 +54,7 @@ def set_augment(
         if not hasattr(t, 'full'): t.full = t.p,getattr(t, 'min_scale', None)
         p,scale = t.full
         if scale is None: t.p = p*strength
-        else: t.min_scale = 1-(1-scale)*strength
+        else:
+            t.min_scale = 1-(1-scale)*strength
+            t.before_call = type(t).before_call.__get__(t) if strength else partial(_as_valid, t)
     _replace(dls.train, (RandomResizedCrop, FlipItem), turn)
-    dls.train.after_item.split_idx = dls.train.split_idx if strength else 1
