@@ -5,10 +5,11 @@
 # %% auto #0
 __all__ = ['IMAGE_EXTS', 'FORMS', 'TASKS', 'read_csv', 'list_images', 'find_images', 'folder_tables', 'guess_table', 'guess_id',
            'guess_files', 'guess_target', 'words_sep', 'guess_task', 'guess_form', 'guess_group', 'Competition',
-           'class_names']
+           'place_images', 'class_names']
 
 # %% ../nbs/03_data.ipynb #c002
 import os, re
+from collections import Counter
 from html import escape
 from pathlib import Path
 import numpy as np, pandas as pd
@@ -35,14 +36,14 @@ def _ext(name): return e if (e := os.path.splitext(name)[1]).lower() in IMAGE_EX
 IMAGE_EXTS = {'.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff'}
 
 def list_images(
-    path,        # Folder of the competition
+    path,           # Folder of the competition
     exts=IMAGE_EXTS # Extensions that count, with the dot, in small letters
-) -> dict:       # Names of the image files by folder, both relative to `path`
+) -> dict:          # Names of the image files by folder
     "All images under `path`"
     tree = {}
     for d,dirs,names in os.walk(path, followlinks=True):
         dirs[:] = sorted(o for o in dirs if not o.startswith(('.','__MACOSX')))
-        if keep := sorted(n for n in names if os.path.splitext(n)[1].lower() in exts and n[0]!='.'):
+        if keep := sorted(n for n in names if n[n.rfind('.'):].lower() in exts and n[0]!='.'):
             tree[os.path.relpath(d, path).replace(os.sep, '/')] = keep
     return tree
 
@@ -62,12 +63,12 @@ def find_images(
     for folder in tree:
         parts = folder.split('/') if folder!='.' else []
         for cut in (len(parts)-d for d in depths if d<=len(parts)):
-            homes.append((_rank('/'.join(parts[:cut]), side), '/'.join([*parts, '']), '/'.join([*parts[cut:], '']), tree[folder]))
-    for (foreign,*_),folder,tail,names in sorted(homes, key=lambda o: o[0]):
-        if foreign: continue
-        for n in names:
-            for key in (tail+n, tail+os.path.splitext(n)[0]):
-                if key in wanted: found.setdefault(key, folder+n)
+            homes.append((*_rank('/'.join(parts[:cut]), side), folder, '/'.join([*parts[cut:], ''])))
+    for foreign,*_,folder,tail in sorted(homes):
+        path = '' if folder=='.' else folder+'/'
+        for n in () if foreign else tree[folder]:
+            for key in (tail+n, tail+n[:n.rfind('.')]):
+                if key in wanted: found.setdefault(key, path+n)
     return found
 
 # %% ../nbs/03_data.ipynb #c015
@@ -94,7 +95,8 @@ def guess_table(
     "The csv of one side, the plainest name first"
     side_of = lambda c: next((s for s in ('sample','test','train') if re.search(_TABLES[s], c, re.I)), None)
     fits = sorted((c for c in csvs if side_of(c)==side), key=lambda c: (side not in c.lower(), len(c), c))
-    return (fits[0], f"plainest name of {len(fits)}" if len(fits)>1 else "by its name") if fits else (None, "no csv is named so")
+    if not fits: return None, "no csv is named so"
+    return fits[0], "by its name" if len(fits)==1 else f"plainest name of {len(fits)}"
 
 # %% ../nbs/03_data.ipynb #c021
 def guess_id(
@@ -111,12 +113,12 @@ def guess_files(
     tree    # From `list_images`
 ):
     "The column or columns that name image files"
-    names = {o for ns in tree.values() for n in ns for o in (n, os.path.splitext(n)[0])}
-    def share(c):
-        some = train[c].dropna().iloc[::len(train)//200+1]
-        return some.str.split('/').str[-1].isin(names).mean() if len(some) else 0
-    if share(id)>.5: return [id], "the ids are names of image files"
-    cols = [c for c in train if c!=id and share(c)>.5]
+    some = {c: [o.rpartition('/')[2] for o in train[c].iloc[::len(train)//200+1].dropna()] for c in train}
+    wanted = set().union(*some.values())
+    names = {o for ns in tree.values() for n in ns for o in (n, n[:n.rfind('.')]) if o in wanted}
+    named = [c for c,values in some.items() if sum(o in names for o in values)>len(values)/2]
+    if id in named: return [id], "the ids are names of image files"
+    cols = [c for c in named if c!=id]
     return (cols, f"{len(cols)} file names a row") if cols else ([id], "no column holds names of image files")
 
 # %% ../nbs/03_data.ipynb #c024
@@ -128,11 +130,13 @@ def guess_target(
     rest = [c for c in train if c not in known]
     asked = [] if sample is None else list(sample.columns[1:])
     if asked and set(asked)<=set(rest): return asked, "columns of the sample"
-    if len(asked)>1 and (c := next((c for c in rest if set(asked)<=set(train[c])), None)): return [c], "its values are columns of the sample"
+    named = [c for c in rest if len(asked)>1 and set(asked)<=set(train[c])]
+    if named: return named[:1], "its values are columns of the sample"
     rest = [c for c in rest if test is None or c not in test]
-    if c := next((c for c in rest if re.search('label|target|class|categor|species', c, re.I)), None): return [c], "by its name"
-    if not rest: raise CvkitError(f"There is nothing to predict among the columns {list(train)}: name one with `target`.")
-    return rest[:1], "the only column that test lacks" if len(rest)==1 else f"first of {len(rest)} columns that test lacks"
+    if not rest: raise CvkitError(f"Nothing is to predict among the columns {list(train)}: name one with `target`.")
+    named = [c for c in rest if re.search('label|target|class|categor|species', c, re.I)]
+    if named: return named[:1], "by its name"
+    return rest[:1], f"first of {len(rest)} columns that test lacks" if rest[1:] else "the only column that test lacks"
 
 # %% ../nbs/03_data.ipynb #c027
 def words_sep(
@@ -146,7 +150,8 @@ def words_sep(
         if len(set().union(*sets))<len(sets) and any(len(s)>1 and s & lone for s in sets): return sep
 
 # %% ../nbs/03_data.ipynb #c030
-_GRADE, _CLASS = 'grade|level|stage|severity|rating|diagnosis|score', 'label|class|categor|species|kind|type|target|id$'
+_GRADE = 'grade|level|stage|severity|rating|diagnosis|score'
+_CLASS = 'label|class|categor|species|kind|type|target|id$'
 
 def guess_task(
     y:pd.DataFrame, # The target columns, as text
@@ -157,13 +162,17 @@ def guess_task(
     numeric, name = v.notna().all(axis=None), y.columns[0]
     if metric and metric.tasks==('regression',): return 'regression', f"the metric is {metric.name}"
     if len(y.columns)>1:
-        if not numeric: raise CvkitError(f"The target columns {list(y)} hold text: name one column, or columns of numbers, with `target`.")
+        if not numeric:
+            raise CvkitError(f"The target columns {list(y)} hold text: name one, or columns of numbers, with `target`.")
         if not v.isin([0,1]).all(axis=None): return 'regression', f"{len(y.columns)} columns of numbers"
-        return ('single', "columns of 0 and 1, one 1 a row") if (v.sum(axis=1)==1).all() else ('multi', "columns of 0 and 1")
-    n = v[name].nunique()
-    if not numeric: return ('multi', "labels that share words") if words_sep(y[name]) else ('single', f"{y[name].nunique()} different texts")
+        if (v.sum(axis=1)==1).all(): return 'single', "columns of 0 and 1, one 1 a row"
+        return 'multi', "columns of 0 and 1"
+    n = y[name].nunique()
+    if not numeric and words_sep(y[name]): return 'multi', "labels that share words"
+    if not numeric: return 'single', f"{n} different texts"
     if (v[name]%1).any(): return 'regression', "numbers with fractions"
-    if metric and metric.name=='qwk' or re.search(_GRADE, name, re.I) and 2<n<=20: return 'ordinal', f"{n} grades by " + ("the metric" if metric else "the name")
+    if metric and metric.name=='qwk': return 'ordinal', f"{n} grades by the metric"
+    if re.search(_GRADE, name, re.I) and 2<n<=20: return 'ordinal', f"{n} grades by the name"
     if n>20 and not re.search(_CLASS, name, re.I): return 'regression', f"{n} different whole numbers"
     return 'single', f"{n} different whole numbers"
 
@@ -186,11 +195,13 @@ def guess_form(
     if task=='multi': return 'words', "one column"
     lists = values.dropna().astype(str).drop_duplicates().str.split()
     if metric.name[:4] in ('map@','top@'): return 'ranked', f"the metric is {metric.name}"
-    if not lists.str.join(' ').isin(classes).any() and lists.map(lambda o: len(o)>1 and not set(classes).isdisjoint(o)).any():
-        return 'ranked', "several labels a row in the sample"
+    known = set(classes)
+    if any(len(o)>1 and ' '.join(o) not in known and known & set(o) for o in lists):
+        return 'ranked', "several labels a row"
     if len(classes)==2:
         if pd.api.types.is_float_dtype(values) and (values%1).any(): return 'prob', "fractions in the sample"
-        if col in classes or metric.name in ('auc','average_precision','log_loss'): return 'prob', f"two classes and {metric.name if col not in classes else col}"
+        if col in classes: return 'prob', f"the column is the class {col}"
+        if metric.name in ('auc','average_precision','log_loss'): return 'prob', f"the metric is {metric.name}"
     return 'label', "one column"
 
 # %% ../nbs/03_data.ipynb #c035
@@ -201,9 +212,9 @@ def guess_group(
     known  # Columns that are something else
 ):
     "The column whose rows must stay together in a fold, or None"
-    for c in train:
-        if c not in known and re.search(_GROUP, c, re.I) and 5<=(n := train[c].nunique())<len(train): return c, f"by its name, {n} groups"
-    return None, "no column is named like one"
+    sizes = {c: train[c].nunique() for c in train if c not in known and re.search(_GROUP, c, re.I)}
+    c = next((c for c,n in sizes.items() if 5<=n<len(train)), None)
+    return (c, f"by its name, {sizes[c]} groups") if c else (None, "no column is named like one")
 
 # %% ../nbs/03_data.ipynb #c038
 class Competition:
@@ -248,20 +259,25 @@ class Competition:
 @patch
 def _images(self:Competition):
     "The images that count"
-    exts, homes = {'.'+self.given['ext'].lower().lstrip('.')} if 'ext' in self.given else IMAGE_EXTS, self.given.get('images', '')
-    tree, homes = list_images(self.path, exts), (homes,) if isinstance(homes, str) else homes
-    kept = {d: names for d,names in tree.items() if any(f'{d}/'.startswith(f'{h}/'.lstrip('/')) for h in homes)}
-    if not kept and self.given.keys() & {'images','ext'}:
-        raise CvkitError(f"There are no images ({', '.join(sorted(exts))}) below {', '.join(homes) or self.path} in {self.path}: "
-                         f"it has them in {', '.join([*list_images(self.path)][:5]) or 'no folder'}.")
-    return kept
+    ext, homes = self.given.get('ext'), self.given.get('images', '')
+    exts, homes = {'.'+ext.lower().lstrip('.')} if ext else IMAGE_EXTS, [homes] if isinstance(homes, str) else homes
+    tree = {d: names for d,names in list_images(self.path, exts).items()
+            if any(f'{d}/'.startswith(f'{h}/'.lstrip('/')) for h in homes)}
+    if not tree and self.given.keys() & {'images','ext'}:
+        wanted = f"({', '.join(sorted(exts))}) below {', '.join(homes) or '.'}"
+        raise CvkitError(f"There are no images {wanted} in {self.path}: "
+                         f"there are some in {', '.join([*list_images(self.path)][:5]) or 'no folder'}.")
+    return tree
 
+# %% ../nbs/03_data.ipynb #c042
 @patch
 def _tables(self:Competition):
     "Train, test and sample table as text; `self.sample` keeps its numbers"
-    if not self.path.is_dir(): raise CvkitError(f"There is no folder {self.path}: give the one that holds the competition's files.")
-    self._tree, csvs = self._images(), sorted(f.name for f in self.path.iterdir() if f.suffix.lower() in ('.csv','.tsv'))
-    if not self._tree and not csvs: raise CvkitError(f"There are neither images nor csv files in {self.path}: give another folder.")
+    if not self.path.is_dir(): raise CvkitError(f"There is no folder {self.path}: give the competition's.")
+    csvs = sorted(f.name for f in self.path.iterdir() if f.suffix.lower() in ('.csv','.tsv'))
+    self._tree = self._images()
+    if not self._tree and not csvs:
+        raise CvkitError(f"There are neither images nor csv files in {self.path}: give another.")
     names = {s: self._settle(s, guess_table, s, csvs) for s in _TABLES}
     names = {s: self.path/(n if (self.path/n).is_file() else one_of('csv', n, csvs)) for s,n in names.items() if n}
     train, test, sample = (read_csv(names[s]) if s in names else None for s in _TABLES)
@@ -269,14 +285,29 @@ def _tables(self:Competition):
     if train is None or test is None and sample is None: by_folder = folder_tables(self._tree)
     if train is None:
         if (train := by_folder[0]) is None:
-            raise CvkitError(f"There are images but no labels in {self.path}: add a train.csv, or one folder per class.")
+            raise CvkitError(f"There are images but no labels in {self.path}: add a train.csv or a folder per class.")
         self._say('train', 'folders', "one folder per class")
     if test is None:
-        test, why = (by_folder[1], "images of the test folder") if sample is None else (sample.iloc[:,:1], "ids of the sample")
-        self._say('test', f'{len(test)} ids', why)
+        test = by_folder[1] if sample is None else sample.iloc[:,:1]
+        self._say('test', f'{len(test)} ids', "images of the test folder" if sample is None else "ids of the sample")
     return train, test, sample
 
-# %% ../nbs/03_data.ipynb #c042
+# %% ../nbs/03_data.ipynb #c045
+def place_images(
+    names,   # File names, a list per column; None where there is none
+    found,   # From `find_images`
+    home:str # What all paths begin with
+):
+    "The path, or the tuple of paths, of each row, and whether a file is missing"
+    like = next(iter(found.values()), '')
+    folder,ext = os.path.join(home, os.path.dirname(like), ''), _ext(like)
+    def place(o): return home+f if (f := found.get(o)) else folder+o+('' if _ext(o) else ext) if o else None
+    paths = [[*map(place, col)] for col in names]
+    lost = np.any([[p is not None and o not in found for o,p in zip(*c)] for c in zip(names, paths)], axis=0)
+    image = [tuple(filter(None, row)) for row in zip(*paths)] if len(paths)>1 else [p or '' for p in paths[0]]
+    return image, lost | np.array([not o for o in image], dtype=bool)
+
+# %% ../nbs/03_data.ipynb #c048
 @patch
 def _labelled(self:Competition, df):
     "Training rows that have all targets and whose id was not there before"
@@ -287,29 +318,30 @@ def _labelled(self:Competition, df):
     other = again & ~df.duplicated([self.id, *self.targets])
     self._find("id is repeated with another label", 'train', df[self.id][other].unique())
     df = df[~empty & ~again]
-    if not len(df): raise CvkitError(f"No row of the train table in {self.path} has {' and '.join(self.targets)}: name the target.")
-    return df.assign(**{c: df[c].str.removesuffix('.0') for c in self.targets if df[c].str.fullmatch(r'-?\d+\.0').all()})
+    if not len(df):
+        raise CvkitError(f"No train row in {self.path} has {' and '.join(self.targets)}: name the `target`.")
+    whole = [c for c in self.targets if df[c].str.fullmatch(r'-?\d+\.0').all()]
+    return df.assign(**{c: df[c].str.removesuffix('.0') for c in whole})
 
+# %% ../nbs/03_data.ipynb #c050
 @patch
 def _rows(self:Competition, df, side):
     "Table `df` by id, with `image`"
     id = self.id if self.id in df else df.columns[0]
     cols = self.files if set(self.files)<=set(df) else [id]
-    names = [df[c] for c in cols]
-    found = find_images(pd.concat(names).dropna().unique(), self._tree, side)
+    names = [df[c].to_numpy(object, na_value=None) for c in cols]
+    found = find_images(set().union(*names)-{None}, self._tree, side)
+    first = names[0][0] if len(df) else ''
     if side=='train' and not found:
-        raise CvkitError(f"There are labels but no images in {self.path}: no image is named like '{names[0].iloc[0]}'.")
-    like, first = next(iter(found.values()), ''), _ext(names[0].iloc[0]) if len(df) else ''
-    def place(o): return f"{self.path}/{found.get(o) or os.path.join(os.path.dirname(like), o if _ext(o) else o+_ext(like))}"
-    paths = [tuple(place(o) for o in row if isinstance(o, str)) for row in zip(*names)]
-    lost = pd.concat([n.notna() & ~n.isin(found) for n in names], axis=1).any(axis=1) | ~np.array([*map(bool, paths)], dtype=bool)
+        raise CvkitError(f"There are labels but no images in {self.path}: none is named like '{first}'.")
+    image, lost = place_images(names, found, f'{self.path}/')
     self._find("image is missing", side, df[id][lost])
-    homes = ', '.join(pd.Series([os.path.dirname(o) or '.' for o in found.values()], dtype=object).value_counts().index[:2])
-    self._say('images' if side=='train' else 'test images', homes, f"{len(found)} files found, {lost.sum()} rows lack one")
-    if side=='train': self._say('ext', _ext(like), "part of the name" if first else "added to the name")
-    return df.set_index(id).rename_axis(self.id).assign(image=paths if len(cols)>1 else [o[0] if o else '' for o in paths])
+    homes = ', '.join(h for h,_ in Counter(o.rpartition('/')[0] or '.' for o in found.values()).most_common(2))
+    self._say(f'{side} images', homes, f"{len(found)} files found, {sum(lost)} rows lack one")
+    if side=='train': self._say('ext', _ext([*found.values()][0]), f"{'in' if _ext(first) else 'added to'} the name")
+    return df.set_index(id).rename_axis(self.id).assign(image=image)
 
-# %% ../nbs/03_data.ipynb #c044
+# %% ../nbs/03_data.ipynb #c053
 TASKS = ('single','multi','regression','ordinal')
 
 def class_names(
@@ -321,6 +353,7 @@ def class_names(
     names = [o for o in names if o]
     return sorted(names, key=int if all(re.fullmatch(r'-?\d+', o) for o in names) else None)
 
+# %% ../nbs/03_data.ipynb #c055
 @patch
 def _meaning(self:Competition):
     "Task, classes, metric and form of a submission; targets become numbers where they are"
@@ -328,16 +361,19 @@ def _meaning(self:Competition):
     self.task = one_of('task', self._settle('task', guess_task, y, metric and get_metric(metric)), TASKS)
     self.metric = get_metric(self._settle('metric', lambda: (default_metric(self.task), f"usual for {self.task}")))
     if self.task not in self.metric.tasks:
-        raise CvkitError(f"The metric {self.metric.name} is not for {self.task}: give another `metric`, or the `task` it is for.")
+        raise CvkitError(f"The metric {self.metric.name} is not for {self.task}: give another `metric` or `task`.")
     self._wide = len(self.targets)>1 and self.task!='regression'
     self._sep = words_sep(y.iloc[:,0]) or ' ' if self.task=='multi' and not self._wide else None
     if self._wide or self.task=='regression':
         try: self.train[self.targets] = y.astype(float)
-        except ValueError as e: raise CvkitError(f"The target {', '.join(self.targets)} is no number everywhere ({e}): give another `task`.") from None
-    self.classes = [] if self.task=='regression' else self.targets if self._wide else \
-        list(self.given.get('classes') or class_names(y.iloc[:,0], self._sep))
-    self.form = one_of('form', self._settle('form', guess_form, self.sample, self.task, self.classes, self.metric, self._wide), FORMS)
+        except ValueError as e:
+            raise CvkitError(f"{self.targets} is no number everywhere ({e}): give another `task`.") from None
+    if self.task=='regression' or self._wide: self.classes = self.targets if self._wide else []
+    else: self.classes = list(self.given.get('classes') or class_names(y.iloc[:,0], self._sep))
+    form = self._settle('form', guess_form, self.sample, self.task, self.classes, self.metric, self._wide)
+    self.form = one_of('form', form, FORMS)
 
+# %% ../nbs/03_data.ipynb #c057
 @patch
 def __repr__(self:Competition):
     n = f", {len(self.classes)} classes" if self.classes else ""
@@ -348,7 +384,7 @@ def _repr_html_(self:Competition):
     title, _, _ = repr(self).partition('\n')
     return f"<p>{escape(title)}</p>{self.guesses.to_html()}"
 
-# %% ../nbs/03_data.ipynb #c057
+# %% ../nbs/03_data.ipynb #c070
 @patch
 def y(self:Competition,
     df=None        # Rows of `train`; all of them by default
@@ -356,11 +392,14 @@ def y(self:Competition,
     "The answers of `df`"
     df = self.train if df is None else df
     if self.task=='regression': return df[self.targets].to_numpy(float)
-    if self._wide: return df[self.targets].to_numpy(np.float32) if self.task=='multi' else df[self.targets].to_numpy(float).argmax(1)
+    if self._wide:
+        hot = df[self.targets].to_numpy(np.float32)
+        return hot if self.task=='multi' else hot.argmax(1)
     labels = df[self.targets[0]].reset_index(drop=True)
     if self.task=='multi': labels = labels.str.split(self._sep).explode().str.strip().loc[lambda o: o!='']
     codes = pd.Index(self.classes).get_indexer(labels)
-    if (codes<0).any(): raise CvkitError(f"The class '{labels[codes<0].iloc[0]}' in {self.path} is none of the {len(self.classes)} in `classes`: add it.")
+    if (codes<0).any():
+        raise CvkitError(f"The class '{labels[codes<0].iloc[0]}' in {self.path} is not in `classes`: add it.")
     if self.task!='multi': return codes
     hot = np.zeros((len(df), len(self.classes)), dtype=np.float32)
     hot[labels.index, codes] = 1
@@ -372,7 +411,7 @@ def prior(self:Competition) -> np.ndarray: # (classes,) or (targets,)
     y = self.y()
     return np.bincount(y, minlength=len(self.classes))/len(y) if y.ndim==1 else y.mean(0)
 
-# %% ../nbs/03_data.ipynb #c061
+# %% ../nbs/03_data.ipynb #c074
 @patch
 def items(self:Competition,
     df=None # Rows of `train` or `test`; `train` by default
@@ -380,10 +419,10 @@ def items(self:Competition,
     "One row per image; an id is repeated where it has several"
     return (self.train if df is None else df).explode('image')
 
-# %% ../nbs/03_data.ipynb #c064
+# %% ../nbs/03_data.ipynb #c077
 @patch
 def config(self:Competition) -> dict: # JSON can hold it
     "Arguments with which `Competition` takes another copy of the folder for the same"
-    settled = dict(id=self.id, target=self.targets, files=self.files, task=self.task, metric=self.metric.name, group=self.group or False,
-                   form=self.form, classes=self.classes)
+    settled = dict(id=self.id, target=self.targets, files=self.files, task=self.task, metric=self.metric.name,
+                   group=self.group or False, form=self.form, classes=self.classes)
     return {**self.given, **settled}
