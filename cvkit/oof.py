@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import CvkitError, one_of, write_atomic
+from .data import Competition
 
 # %% ../nbs/40_oof.ipynb #c005
 KEYS = ['kind','fold','run','view','epoch']
@@ -94,9 +95,16 @@ def get(self:Ledger,
 
 # %% ../nbs/40_oof.ipynb #c020
 @patch
+def ledger(self:Competition,
+    path # Folder of the ledger
+) -> Ledger:
+    "The ledger of this competition at `path`"
+    return Ledger(path, self.classes or self.targets)
+
+@patch
 def score(self:Ledger,
-    comp, # A `Competition`, where the answers are
-    **kw  # `fold`, `run`, `view`: which predictions, as in `get`
+    comp:Competition, # Where the answers are
+    **kw              # `fold`, `run`, `view`: which predictions, as in `get`
 ) -> float:
     "The competition's metric on every train row that was predicted as validation"
     preds = self.get('valid', **kw)
