@@ -139,7 +139,7 @@ def check_requires():
     if bad: raise Broken('\n'.join(bad))
 
 def check_wheel():
-    "The wheel, in an environment that has the requirements and no cvkit: every module imports"
+    "The wheel, in an environment that has the requirements and no cvkit: every module imports, the command works"
     with copied() as d:
         run(sys.executable, '-m', 'build', '--outdir', d/'dist', cwd=d)
         run(sys.executable, '-m', 'venv', d/'empty')
@@ -148,6 +148,17 @@ def check_wheel():
         run(py, '-m', 'pip', 'install', '--quiet', '--no-deps', '--ignore-installed', *(d/'dist').glob('*.whl'))
         names = ['cvkit']+[f'cvkit.{m}' for p in notebooks() if (m := module(p))]
         for name in names: run(py, '-c', f'import {name} as m; assert "empty" in m.__file__, m.__file__', cwd=d/'dist')
+        command(d/'empty/bin', d/'dist')
+
+def command(bin, cwd):
+    "`cvkit_run` as a user types it: on a tiny competition, and on a folder that is not there"
+    run(bin/'python', '-c', "from cvkit.testing import tiny_competition; tiny_competition('tiny')", cwd=cwd)
+    run(bin/'cvkit_run', 'tiny', '--arch', 'test_resnet', '--weights', 'none', '--epochs', '1', '--size', '32', '--out', 'submission.csv', cwd=cwd)
+    ids = lambda csv: [row.split(',')[0] for row in (cwd/csv).read_text().splitlines()]
+    if ids('submission.csv')!=ids('tiny/sample_submission.csv'):
+        raise Broken("the submission's ids are not those of the sample")
+    said = run(bin/'cvkit_run', 'nowhere', '--out', 'none.csv', cwd=cwd, code=2)
+    if 'Traceback' in said: raise Broken(f"a missing folder gives a traceback\n{said}")
 
 def test_notebook(p, *cmd):
     if 'Success.' not in (said := run(*cmd, p)): raise Broken(f"nbdev tested nothing\n{said}")

@@ -52,9 +52,11 @@ def fit_linear(
 # %% ../nbs/33_headstart.ipynb #c014
 @patch
 def head_start(self:Learner, **kwargs):
-    "Fit the last linear layer of the model on features of `dls.train`, computed once with the transforms of validation; `kwargs` for `fit_linear`"
-    last = [m for m in self.model[1].modules() if isinstance(m, nn.Linear)][-1:]
-    if not last: raise CvkitError(f"A head start needs a linear layer in the head, and {type(self.model[1]).__name__} has none.")
+    "Fit the last linear layer of the head on features of `dls.train`, computed once with the transforms of validation; `kwargs` for `fit_linear`"
+    at = [i for i,m in enumerate(self.model[1].children()) if isinstance(m, nn.Linear)][-1:]
+    if not at: raise CvkitError(f"A head start needs a linear layer in the head, and {type(self.model[1]).__name__} has none.")
+    last,tail = self.model[1][at[0]],self.model[1][at[0]+1:].cpu()
     x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
-    layer = fit_linear(x, y, last[0].out_features, self.loss_func, **kwargs)
-    last[0].load_state_dict(layer.state_dict())
+    layer = fit_linear(x, y, last.out_features, lambda p,t: self.loss_func(tail(p), t), **kwargs)
+    last.load_state_dict(layer.state_dict())
+    self.model.to(self.dls.device)
