@@ -29,7 +29,7 @@ def one(what, name, seed, a):
     "One run of `what`: 'cvkit', or plain fastai at a size"
     with tempfile.TemporaryDirectory() as d:
         out, same = Path(d)/'submission.csv', ['--weights', a.weights, '--minutes', MINUTES[name], '--seed', seed]
-        if what=='cvkit': cmd = [sys.executable, '-c', 'import sys; from cvkit.run import main; sys.exit(main())', a.data/name, '--out', out, *same]
+        if what=='cvkit': cmd = [sys.executable, '-c', 'import sys; from cvkit.cli import main; sys.exit(main())', a.data/name, '--out', out, *same]
         else:             cmd = [sys.executable, HERE/'plain_fastai.py', a.data/name, out, '--size', what, *same]
         seconds, last = run(cmd)
         valid = float(last.split()[1]) if what!='cvkit' else None

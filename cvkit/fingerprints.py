@@ -25,8 +25,7 @@ def fingerprint(
     try:
         data = Path(path).read_bytes()
         if not data: raise OSError("no bytes")
-        with warnings.catch_warnings(), Image.open(path) as im:
-            warnings.simplefilter('ignore')
+        with Image.open(path) as im:
             width,height,mode = *im.size, im.mode
             im.draft('RGB', (64,64))
             via = 'I' if mode.startswith('I;') else 'RGBA' if mode in ('P','PA','LA') else mode
@@ -48,7 +47,8 @@ def fingerprint_all(
     from fastprogress.fastprogress import progress_bar
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None # large is not broken
     try:
-        with ThreadPoolExecutor(workers or n_workers() or 1) as ex:
+        with warnings.catch_warnings(), ThreadPoolExecutor(workers or n_workers() or 1) as ex:
+            warnings.simplefilter('ignore') # here and not in the threads, where it would stay for good
             rows = ex.map(fingerprint, paths)
             rows = list(rows if where().quiet else progress_bar(rows, total=len(paths), leave=False))
     finally: Image.MAX_IMAGE_PIXELS = limit

@@ -18,7 +18,7 @@ from fastcore.meta import delegates
 from functools import partial
 from torch import nn
 from .backbone import timm_body, stage_splitter
-from .core import chip, one_of, where
+from .core import chip, interrupts_heard, one_of, where
 
 # %% ../nbs/30_learner.ipynb #c005
 class TimmNet(nn.Sequential):
@@ -102,7 +102,8 @@ def predict(
     views = {one_of('view', v, VIEWS): [] for v in views}
     act = getattr(learn.loss_func, 'activation', lambda x: x)
     learn.model.to(learn.dls.device).eval()
-    for b in dl:
-        x = b[0].as_subclass(torch.Tensor)
-        for v,out in views.items(): out.append(act(learn.model(VIEWS[v](x)).float()).cpu())
+    with interrupts_heard():
+        for b in dl:
+            x = b[0].as_subclass(torch.Tensor)
+            for v,out in views.items(): out.append(act(learn.model(VIEWS[v](x)).float()).cpu())
     return {v: torch.cat(out).numpy() for v,out in views.items()}

@@ -18,6 +18,7 @@ KEYS = ['kind','fold','run','view','epoch']
 
 def _read(path, preds=True):
     "What a block file holds, or None with a warning if it is damaged"
+    if isinstance(path, tuple): return path
     try:
         with np.load(path, allow_pickle=False) as z:
             meta, ids = json.loads(str(z['meta'])), z['ids']
@@ -34,6 +35,7 @@ class Ledger:
         classes=None # Names of the columns; those of the blocks that are there by default
     ):
         self.path,self._classes = Path(path),None if classes is None else [str(c) for c in classes]
+        self.unwritten = [] # Blocks that the disk refused: they count as long as this object lives
 
     def add(self,
         ids,               # Image ids; one that is repeated (several images a row) is averaged
@@ -44,7 +46,7 @@ class Ledger:
         view:str='identity', # Which view of the images
         epoch:int=-1       # After which epoch; the latest counts
     ) -> Path:
-        "Keep a block of predictions, in one step"
+        "Keep a block of predictions, in one step; one that the disk refuses is kept in memory, with a warning"
         one_of('kind of prediction', kind, ('valid','test'))
         preds, ids = np.asarray(preds, dtype=np.float32), np.asarray(ids).astype(str)
         if preds.ndim==1: preds = preds[:,None]
@@ -55,11 +57,16 @@ class Ledger:
         meta = dict(kind=kind, fold=int(fold), run=str(run), view=str(view), epoch=int(epoch),
                     classes=classes, time=time.time_ns())
         save = lambda f: np.savez(f, meta=json.dumps(meta), ids=ids, preds=preds)
-        return write_atomic(self.path/f'{uuid.uuid4().hex}.npz', save)
+        path = self.path/f'{uuid.uuid4().hex}.npz'
+        try: write_atomic(path, save)
+        except OSError as e:
+            self.unwritten.append((meta, ids, preds))
+            warnings.warn(f"The ledger cannot write to {self.path} ({e.strerror or e}): these predictions are only in memory, free some space.")
+        return path
 
     def blocks(self) -> pd.DataFrame:
         "One row per block: what it holds and its file"
-        files = [(f, _read(f, preds=False)) for f in self.path.glob('*.npz')]
+        files = [(f, _read(f, preds=False)) for f in [*self.path.glob('*.npz'), *self.unwritten]]
         rows = [dict(m, n=len(ids), file=f) for f,b in files if b for m,ids,_ in [b]]
         return pd.DataFrame(rows, columns=[*KEYS,'classes','n','time','file']).sort_values('time', ignore_index=True)
 
@@ -81,19 +88,19 @@ def get(self:Ledger,
     b = self.blocks()
     for key,value in dict(kind=kind, fold=fold, run=run, view=view).items():
         if value is not None: b = b[b[key]==value]
-    if not len(b):
-        raise CvkitError(f"The ledger at {self.path} has no {kind} predictions "
-                         f"for fold={fold}, run={run}, view={view}: predict first.")
     b = b.sort_values(['epoch','time']).drop_duplicates(KEYS[:-1], keep='last')
     parts = []
     for row in b.itertuples():
         if not (block := _read(row.file)): continue
         df = pd.DataFrame(block[2], columns=row.classes, index=pd.Index(block[1].astype(object), name='id'))
         parts.append(df.groupby(level=0, sort=False).mean().assign(_run=row.run))
+    if not parts:
+        raise CvkitError(f"The ledger at {self.path} has no {kind} predictions "
+                         f"for fold={fold}, run={run}, view={view}: predict first.")
     by_run = pd.concat(parts).groupby(['id','_run'], sort=False).mean()
     return by_run.groupby('id', sort=False).mean()[self.classes]
 
-# %% ../nbs/40_oof.ipynb #c020
+# %% ../nbs/40_oof.ipynb #c022
 @patch
 def ledger(self:Competition,
     path # Folder of the ledger

@@ -16,7 +16,7 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastcore.basics import patch
 from .callback.batchnorm import FreezeStats
-from .core import CvkitError, write_atomic
+from .core import CvkitError, interrupts_heard, write_somewhere
 import cvkit.headstart
 from .dials import set_augment, set_size
 
@@ -160,7 +160,7 @@ def record(self:RunPlan, name, log:dict):
     log['best'] = self.best is None or self.score(log)>self.best
     if log['best']:
         self.best,self.state = self.score(log),{k: v.detach().cpu().clone() for k,v in self.learn.model.state_dict().items()}
-        if self.keep: write_atomic(self.keep, lambda f: torch.save(self.state, f))
+        if self.keep: write_somewhere(self.keep, lambda f: torch.save(self.state, f))
     self.history.append(log)
     if self.on_epoch: self.on_epoch(log)
 
@@ -248,16 +248,17 @@ def fit_plan(self:Learner,
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
     plan.check(self)
-    if minutes is None and any(p.epochs is None for p in plan): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
+    if minutes is None and any(p.epochs is None for p in plan.trained): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
     deadline = time.monotonic()+60*minutes if minutes else math.inf
     runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch)
     runner.learn = self
     try:
-        valid = _start(self, plan, runner, slack)
-        if minutes: plan = plan.timed(self, deadline-time.monotonic(), valid)
-        runner.set_plan(plan)
-        self.plan = plan
-        if plan.trained: self.fit(runner.starts[-1], cbs=runner)
+        with interrupts_heard():
+            valid = _start(self, plan, runner, slack)
+            if minutes: plan = plan.timed(self, deadline-time.monotonic(), valid)
+            runner.set_plan(plan)
+            self.plan = plan
+            if plan.trained: self.fit(runner.starts[-1], cbs=runner)
     finally:
         runner.learn = self
         runner.restore()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
-from .core import write_atomic
+from .core import write_somewhere
 
 # %% ../nbs/50_report.ipynb #c006
 def spread(
@@ -63,8 +63,8 @@ def save_oof(
     y,p = comp.y(df),preds.loc[df.index, comp.classes or comp.targets].values
     score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df),
                  score=float(comp.metric(y, p)), spread=spread(comp.metric, y, p))
-    write_atomic(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id'))
-    write_atomic(Path(folder)/'score.json', json.dumps(score, indent=1))
+    write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id'))
+    write_somewhere(Path(folder)/'score.json', json.dumps(score, indent=1))
     return score
 
 def read_oof(
@@ -231,7 +231,8 @@ def _picture(fig, path):
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph') # a letter that the font lacks shows as a box
         fig.savefig(buf := io.BytesIO(), dpi=150)
-    return _img(write_atomic(path, buf.getvalue()).read_bytes(), path.stem)
+    write_somewhere(path, buf.getvalue())
+    return _img(buf.getvalue(), path.stem)
 
 def _clock(s): return f'{s:.0f} s' if s<100 else f'{s/60:.1f} min' if s<6000 else f'{s/3600:.1f} h'
 
@@ -297,4 +298,4 @@ def write_report(
     name = escape(folder.resolve().name)
     head = f"<meta charset=utf-8><meta name=viewport content='width=device-width,initial-scale=1'><title>{name}</title>"
     page = f"<!doctype html><html lang=en>{head}<style>{_style}</style><h1>{name}</h1>{body}</html>"
-    return write_atomic(folder/'report.html', page)
+    return write_somewhere(folder/'report.html', page)

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['Run', 'guess_size', 'predict_rows', 'make_learner', 'train_fold', 'keep_plan', 'new_folder', 'cvkit_run', 'finish',
-           'submit_from', 'main']
+           'submit_from']
 
 # %% ../nbs/61_run.ipynb #c002
-import argparse, json, sys, time
+import json, shutil, time
 from copy import copy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.loaders
 from .backbone import find_weights
-from .core import CvkitError, seed_all, where, write_atomic
+from .core import CvkitError, seed_all, write_somewhere
 from .data import Competition
 from .dials import set_flip, set_size
 from .learner import predict, timm_learner
@@ -39,7 +39,7 @@ class Run:
     seconds:dict=field(default_factory=dict)  # Per stage
     warnings:list=field(default_factory=list) # What the user should know
 
-    def save(self, folder): write_atomic(Path(folder)/'run.json', json.dumps(asdict(self), indent=1, default=str))
+    def save(self, folder): write_somewhere(Path(folder)/'run.json', json.dumps(asdict(self), indent=1, default=str))
     def warn(self, text): self.warnings.append(text); print(f'Note: {text}')
     @classmethod
     def load(cls, folder):
@@ -96,17 +96,25 @@ def make_learner(
     return timm_learner(dls, run.arch, weights, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
 
 # %% ../nbs/61_run.ipynb #c014
-def _seconds_per_image(learn, batches=4):
-    "Seconds to read and predict one image in one view; the first batch waits for the workers and counts only when it is the only one"
+def _views(run): return ('identity','hflip') if run.flip is not False else ('identity',)
+
+def _room_for(learn, folder, models):
+    "Raise when the disk has no room for the states of `models`, the old and the new one of the one that trains, and 16 MB"
+    state = sum(v.nbytes for v in learn.model.state_dict().values())
+    need, free = (models+1)*state+2**24, shutil.disk_usage(folder).free
+    if free<need: raise CvkitError(f"The disk of {folder} has room for {free/2**20:.0f} MB and this run needs {need/2**20:.0f}: free some, or give an `out` on another disk.")
+
+def _seconds_per_image(learn, views, batches=4):
+    "Seconds to read and predict one image in `views`; the first batch waits for the workers and counts only when it is the only one"
     times = [time.monotonic()]
-    for b,_ in zip(learn.dls.valid, range(batches)): predict(learn, [b]); times.append(time.monotonic())
+    for b,_ in zip(learn.dls.valid, range(batches)): predict(learn, [b], views); times.append(time.monotonic())
     took = np.diff(times)
     return took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
 
 def _time_for(run, learn, n_train, n_predict, left):
     "Seconds for training out of the `left` ones; raise when not even a head start fits"
-    each = _seconds_per_image(learn)
-    predicting = 1.2*2*each*n_predict+5
+    each = _seconds_per_image(learn, _views(run))
+    predicting = 1.2*each*n_predict+5
     if (need := each*n_train+predicting) > left:
         raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
                          f"Give at least {1.5*need/60+.1:.1f} minutes, or a smaller size than {run.size}.")
@@ -128,10 +136,11 @@ def train_fold(
     seed_all(run.asked['seed']+fold)
     learn = make_learner(run, comp, valid, weights, folder)
     if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {next(iter(lost))}")
+    _room_for(learn, folder, run.asked['folds']-fold)
     metric, before, held = learn.metrics[0].name, len(history), comp.train[valid.reindex(comp.train.index).to_numpy(bool)]
     def log(row):
         history.append(dict(fold=fold, **row))
-        write_atomic(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))
+        write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))
         print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  best' if row['best'] else ''}", flush=True)
         if row['epoch']==0: _probe(run, learn, plan)
     plan = Plan.default(run.size, run.asked['epochs'])
@@ -151,8 +160,8 @@ def keep_plan(
     folder # Run folder
 ):
     "The plan that ran, as data and as a picture"
-    write_atomic(folder/'plan.json', learn.plan.to_json())
-    if learn.plan.trained: write_atomic(folder/'plan.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
+    write_somewhere(folder/'plan.json', learn.plan.to_json())
+    if learn.plan.trained: write_somewhere(folder/'plan.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
 
 def _probe(run, learn, plan):
     "Augment as held-out images bear it"
@@ -164,9 +173,8 @@ def _probe(run, learn, plan):
 
 def _predict_both(run, comp, learn, held, fold, ledger):
     "Held-out and test rows in the views that `run` allows"
-    views = ('identity','hflip') if run.flip is not False else ('identity',)
     set_size(learn.dls, run.size)
-    lost = set(learn.dls.unreadable)
+    views, lost = _views(run), set(learn.dls.unreadable)
     predict_rows(ledger, comp, learn, comp.test, 'test', fold, views)
     predict_rows(ledger, comp, learn, held, 'valid', fold, views)
     if new := set(learn.dls.unreadable)-lost-set(comp.train.index):
@@ -235,8 +243,7 @@ def finish(
     begun, have = time.monotonic(), set(ledger.blocks().kind)
     if failure: run.warn(f"ended early by {type(failure).__name__}{f': {failure}' if str(failure) else ''}")
     if 'test' in have:
-        run.submission = str(Path(out).resolve())
-        write_submission(comp, ledger.get('test'), out)
+        run.submission = str(write_submission(comp, ledger.get('test'), Path(out).resolve()))
     score = save_oof(folder, comp, ledger.get('valid')) if 'valid' in have else None
     run.save(folder)
     if score:
@@ -245,8 +252,9 @@ def finish(
         print(f"{score['metric']} {score['score']:.4f} ± {score['spread']:.4f} on {score['n']} held-out rows")
     run.seconds['submission and report'] = time.monotonic()-begun
     run.save(folder)
-    print(f"{f'{out} is written. ' if run.submission else 'There is no submission yet. '}Run folder: {folder}", flush=True)
+    print(f"{f'{run.submission} is written. ' if run.submission else 'There is no submission yet. '}Run folder: {folder}", flush=True)
     if failure: raise failure
+    if run.submission and run.submission!=str(Path(out).resolve()): raise CvkitError(f"'{out}' cannot be written, so the submission lies in {run.submission}: free some space.")
     return folder
 
 def submit_from(
@@ -267,34 +275,3 @@ def submit_from(
         learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))
         _predict_both(run, comp, learn, comp.train.head(0), int(f.stem.split('_')[1]), ledger)
     return finish(run, comp, ledger, folder, out)
-
-# %% ../nbs/61_run.ipynb #c022
-def _parser():
-    p = argparse.ArgumentParser('cvkit_run', description='Train on a competition folder and write its submission', argument_default=argparse.SUPPRESS)
-    p.add_argument('path', metavar='COMP', help='folder of the competition')
-    p.add_argument('--metric', help='says which state is best, such as accuracy, macro_f1, log_loss, rmse')
-    p.add_argument('--target', help='label column')
-    p.add_argument('--group', help='column whose values stay on one side of every split')
-    p.add_argument('--arch', help='timm model')
-    p.add_argument('--weights', help="file, folder or name of the weights; 'none' for random ones")
-    p.add_argument('--minutes', type=float, help='time for everything')
-    p.add_argument('--epochs', type=float, help='passes of fine-tuning; as many as fit into the minutes when not given')
-    p.add_argument('--folds', type=int, help='number of models; 1 holds out a fifth')
-    p.add_argument('--size', type=int, help='side of the images, pixels')
-    p.add_argument('--flip', action=argparse.BooleanOptionalAction, help='whether images may be mirrored')
-    p.add_argument('--out', help='where the submission is written')
-    p.add_argument('--from', dest='from_run', metavar='RUN', help='run folder: predict and submit with its models')
-    p.add_argument('--seed', type=int, help='of everything random')
-    return p
-
-def main(
-    args=None # Command line; `sys.argv` when `None`
-) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
-    "The command `cvkit_run`: one sentence for a mistake, never a traceback"
-    try: cvkit_run(**vars(_parser().parse_args(args)))
-    except CvkitError as e: print(f'cvkit_run: {e}', file=sys.stderr); return 2
-    except OSError as e:
-        print(f"cvkit_run: {e.strerror or e} ({e.filename or 'while writing'}): free some space or give another --out; the run folder keeps what was finished.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt: print('cvkit_run: interrupted; what was finished is in the run folder.', file=sys.stderr); return 130
-    return 0

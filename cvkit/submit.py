@@ -7,9 +7,10 @@ __all__ = ['FORMS', 'expected_ids', 'submission', 'check_submission', 'write_sub
 
 # %% ../nbs/46_submit.ipynb #c002
 import os
-import numpy as np, pandas as pd
 from pathlib import Path
-from .core import CvkitError, one_of, write_atomic
+from tempfile import gettempdir
+import numpy as np, pandas as pd
+from .core import CvkitError, one_of, write_somewhere
 
 # %% ../nbs/46_submit.ipynb #c007
 def _spell(ids, like):
@@ -168,8 +169,9 @@ def write_submission(
     preds,                 # Predictions by id, as in `submission`
     path='submission.csv', # The file; an old one stays whole until the new one is complete
     threshold=.5           # As in `submission`
-) -> Path:                 # Where it lies
+) -> Path:                 # Where it lies: in the temporary folder, with a warning, when the disk refuses `path`
     "Make, check and write the submission"
     df = submission(comp, preds, threshold)
     check_submission(comp, df)
-    return write_atomic(path, df.to_csv(index=False, lineterminator='\n'))
+    if there := write_somewhere(path, df.to_csv(index=False, lineterminator='\n')): return there
+    raise CvkitError(f"The submission is right and cannot be written anywhere, not even to '{gettempdir()}': free some space and write it again.")
