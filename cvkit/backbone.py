@@ -28,10 +28,18 @@ class Body(nn.Module):
             raise CvkitError(f"{type(model).__name__} is no timm model: give a timm name, or a model with timm's methods.")
         model.reset_classifier(0)
         self.model,self.most,self.report = model,most,None
+        self.strict = hasattr(model, 'set_input_size') and not getattr(model, 'dynamic_img_size', False)
         self.cfg = resolve_data_config({}, model=model)
         self.num_features = getattr(model, 'head_hidden_size', None) or model.num_features
         self.layout = getattr(model, 'output_fmt', 'NCHW')
-    def forward(self, x): return self.model.forward_features(x)
+    def forward(self, x):
+        if self.strict and tuple(x.shape[-2:])!=tuple(self.model.patch_embed.img_size): self.set_size(x.shape[-2:])
+        return self.model.forward_features(x)
+    @property
+    def step(self):
+        "Images whose sides are multiples of it, in pixels, fit"
+        p = max(self.model.patch_embed.patch_size) if hasattr(self.model, 'set_input_size') else 1
+        return 32 if 32%p==0 else 2*p
     def pool(self, f): return self.model.forward_head(f, pre_logits=True)
     def to_nchw(self, f):
         "Features as a map (n, channels, height, width), class and register tokens dropped"
@@ -158,10 +166,15 @@ def _from_hub(arch, kw, timeout=3):
     try: urllib.request.urlopen(constants.ENDPOINT, timeout=timeout).close()
     except urllib.error.HTTPError: pass
     except OSError: constants.HF_HUB_OFFLINE = True
-    try: return timm.create_model(arch, pretrained=True, **kw)
+    try: return _create(arch, pretrained=True, **kw)
     except Exception as e:
         raise CvkitError(f"No pretrained weights for {arch} ({type(e).__name__}): attach a weight file and give its path as weights, or None.") from e
     finally: constants.HF_HUB_OFFLINE = old
+
+def _create(arch, **kw):
+    "A timm model, of any image size where its family can"
+    try: return timm.create_model(arch, **dict(dynamic_img_size=True)|kw)
+    except TypeError: return timm.create_model(arch, **kw)
 
 def timm_body(
     arch,         # A timm name, or a timm model
@@ -176,7 +189,7 @@ def timm_body(
         near = nearest(arch, timm.list_models()) or ['resnet18']
         raise CvkitError(f"timm has no architecture '{arch}': did you mean {' or '.join(near)}?")
     named = isinstance(arch, str)
-    body = Body(_from_hub(arch, kw) if named and weights is True else timm.create_model(arch, **kw) if named else arch)
+    body = Body(_from_hub(arch, kw) if named and weights is True else _create(arch, **kw) if named else arch)
     if weights is not None and weights is not True: body.report = load_weights(body, weights, arch if named else '')
     return body if size is None else body.set_size(size)
 

@@ -39,15 +39,15 @@ def list_images(
     path,           # Folder of the competition
     exts=IMAGE_EXTS # Extensions that count, with the dot, in small letters
 ) -> dict:          # Names of the image files by folder
-    "All images under `path`"
+    "All images under `path`, those of run folders left out"
     tree = {}
     for d,dirs,names in os.walk(path, followlinks=True):
-        dirs[:] = sorted(o for o in dirs if not o.startswith(('.','__MACOSX')))
+        dirs[:] = sorted(o for o in dirs if not o.startswith(('.','__MACOSX')) and not os.path.exists(os.path.join(d, o, 'run.json')))
         if keep := sorted(n for n in names if n[n.rfind('.'):].lower() in exts and n[0]!='.'):
             tree[os.path.relpath(d, path).replace(os.sep, '/')] = keep
     return tree
 
-# %% ../nbs/03_data.ipynb #c012
+# %% ../nbs/03_data.ipynb #c013
 def _rank(folder, side):
     "Whether `folder` belongs to the other side, and how unlikely it is as the home of this one: smaller is better"
     f, other = folder.lower(), dict(train='test', test='train')[side]
@@ -71,7 +71,7 @@ def find_images(
                 if key in wanted: found.setdefault(key, path+n)
     return found
 
-# %% ../nbs/03_data.ipynb #c015
+# %% ../nbs/03_data.ipynb #c016
 def folder_tables(
     tree # From `list_images`
 ):
@@ -85,7 +85,7 @@ def folder_tables(
     train = pd.DataFrame(train, columns=['image','label']) if len({label for _,label in train})>1 else None
     return train, pd.DataFrame(dict(image=test), dtype=object)
 
-# %% ../nbs/03_data.ipynb #c018
+# %% ../nbs/03_data.ipynb #c019
 _TABLES = dict(train='train|label', test='test', sample='sample|submission')
 
 def guess_table(
@@ -98,7 +98,7 @@ def guess_table(
     if not fits: return None, "no csv is named so"
     return fits[0], "by its name" if len(fits)==1 else f"plainest name of {len(fits)}"
 
-# %% ../nbs/03_data.ipynb #c021
+# %% ../nbs/03_data.ipynb #c022
 def guess_id(
     train, test, sample # Tables; the last two may be None
 ):
@@ -121,7 +121,7 @@ def guess_files(
     cols = [c for c in named if c!=id]
     return (cols, f"{len(cols)} file names a row") if cols else ([id], "no column holds names of image files")
 
-# %% ../nbs/03_data.ipynb #c024
+# %% ../nbs/03_data.ipynb #c025
 def guess_target(
     train, test, sample, # Tables; the last two may be None
     known                # Columns that are something else
@@ -138,7 +138,7 @@ def guess_target(
     if named: return named[:1], "by its name"
     return rest[:1], f"first of {len(rest)} columns that test lacks" if rest[1:] else "the only column that test lacks"
 
-# %% ../nbs/03_data.ipynb #c027
+# %% ../nbs/03_data.ipynb #c028
 def words_sep(
     labels:pd.Series # One column of labels
 ):
@@ -149,7 +149,7 @@ def words_sep(
         lone = set().union(*(s for s in sets if len(s)==1))
         if len(set().union(*sets))<len(sets) and any(len(s)>1 and s & lone for s in sets): return sep
 
-# %% ../nbs/03_data.ipynb #c030
+# %% ../nbs/03_data.ipynb #c031
 _GRADE = 'grade|level|stage|severity|rating|diagnosis|score'
 _CLASS = 'label|class|categor|species|kind|type|target|id$'
 
@@ -176,7 +176,7 @@ def guess_task(
     if n>20 and not re.search(_CLASS, name, re.I): return 'regression', f"{n} different whole numbers"
     return 'single', f"{n} different whole numbers"
 
-# %% ../nbs/03_data.ipynb #c033
+# %% ../nbs/03_data.ipynb #c034
 FORMS = ('label','prob','probs','ranked','words','targets')
 
 def guess_form(
@@ -204,7 +204,7 @@ def guess_form(
         if metric.name in ('auc','average_precision','log_loss'): return 'prob', f"the metric is {metric.name}"
     return 'label', "one column"
 
-# %% ../nbs/03_data.ipynb #c035
+# %% ../nbs/03_data.ipynb #c036
 _GROUP = 'patient|subject|person|site|burst|group|location|camera|session|sequence|series'
 
 def guess_group(
@@ -216,7 +216,7 @@ def guess_group(
     c = next((c for c,n in sizes.items() if 5<=n<len(train)), None)
     return (c, f"by its name, {sizes[c]} groups") if c else (None, "no column is named like one")
 
-# %% ../nbs/03_data.ipynb #c038
+# %% ../nbs/03_data.ipynb #c039
 class Competition:
     "The folder of an image competition as tables by id; shown, it tells what was taken for what, and why"
     def __init__(self,
@@ -255,7 +255,7 @@ class Competition:
     def _say(self, what, value, why): self.guesses.loc[what] = [str(value), why]
     def _find(self, problem, where, ids): self.findings += [(problem, where, list(ids))] if len(ids) else []
 
-# %% ../nbs/03_data.ipynb #c040
+# %% ../nbs/03_data.ipynb #c041
 @patch
 def _images(self:Competition):
     "The images that count"
@@ -269,7 +269,7 @@ def _images(self:Competition):
                          f"there are some in {', '.join([*list_images(self.path)][:5]) or 'no folder'}.")
     return tree
 
-# %% ../nbs/03_data.ipynb #c042
+# %% ../nbs/03_data.ipynb #c043
 @patch
 def _tables(self:Competition):
     "Train, test and sample table as text; `self.sample` keeps its numbers"
@@ -292,7 +292,7 @@ def _tables(self:Competition):
         self._say('test', f'{len(test)} ids', "images of the test folder" if sample is None else "ids of the sample")
     return train, test, sample
 
-# %% ../nbs/03_data.ipynb #c045
+# %% ../nbs/03_data.ipynb #c046
 def place_images(
     names,   # File names, a list per column; None where there is none
     found,   # From `find_images`
@@ -304,10 +304,10 @@ def place_images(
     def place(o): return home+f if (f := found.get(o)) else folder+o+('' if _ext(o) else ext) if o else None
     paths = [[*map(place, col)] for col in names]
     lost = np.any([[p is not None and o not in found for o,p in zip(*c)] for c in zip(names, paths)], axis=0)
-    image = [tuple(filter(None, row)) for row in zip(*paths)] if len(paths)>1 else [p or '' for p in paths[0]]
-    return image, lost | np.array([not o for o in image], dtype=bool)
+    image = [tuple(filter(None, row)) or ('',) for row in zip(*paths)] if len(paths)>1 else [p or '' for p in paths[0]]
+    return image, lost | np.array([not any(o) for o in image], dtype=bool)
 
-# %% ../nbs/03_data.ipynb #c048
+# %% ../nbs/03_data.ipynb #c049
 @patch
 def _labelled(self:Competition, df):
     "Training rows that have all targets and whose id was not there before"
@@ -323,7 +323,7 @@ def _labelled(self:Competition, df):
     whole = [c for c in self.targets if df[c].str.fullmatch(r'-?\d+\.0').all()]
     return df.assign(**{c: df[c].str.removesuffix('.0') for c in whole})
 
-# %% ../nbs/03_data.ipynb #c050
+# %% ../nbs/03_data.ipynb #c051
 @patch
 def _rows(self:Competition, df, side):
     "Table `df` by id, with `image`"
@@ -341,7 +341,7 @@ def _rows(self:Competition, df, side):
     if side=='train': self._say('ext', _ext([*found.values()][0]), f"{'in' if _ext(first) else 'added to'} the name")
     return df.set_index(id).rename_axis(self.id).assign(image=image)
 
-# %% ../nbs/03_data.ipynb #c053
+# %% ../nbs/03_data.ipynb #c054
 TASKS = ('single','multi','regression','ordinal')
 
 def class_names(
@@ -353,7 +353,7 @@ def class_names(
     names = [o for o in names if o]
     return sorted(names, key=int if all(re.fullmatch(r'-?\d+', o) for o in names) else None)
 
-# %% ../nbs/03_data.ipynb #c055
+# %% ../nbs/03_data.ipynb #c056
 @patch
 def _meaning(self:Competition):
     "Task, classes, metric and form of a submission; targets become numbers where they are"
@@ -363,17 +363,17 @@ def _meaning(self:Competition):
     if self.task not in self.metric.tasks:
         raise CvkitError(f"The metric {self.metric.name} is not for {self.task}: give another `metric` or `task`.")
     self._wide = len(self.targets)>1 and self.task!='regression'
-    self._sep = words_sep(y.iloc[:,0]) or ' ' if self.task=='multi' and not self._wide else None
+    self.sep = words_sep(y.iloc[:,0]) or ' ' if self.task=='multi' and not self._wide else None
     if self._wide or self.task=='regression':
         try: self.train[self.targets] = y.astype(float)
         except ValueError as e:
             raise CvkitError(f"{self.targets} is no number everywhere ({e}): give another `task`.") from None
     if self.task=='regression' or self._wide: self.classes = self.targets if self._wide else []
-    else: self.classes = list(self.given.get('classes') or class_names(y.iloc[:,0], self._sep))
+    else: self.classes = list(self.given.get('classes') or class_names(y.iloc[:,0], self.sep))
     form = self._settle('form', guess_form, self.sample, self.task, self.classes, self.metric, self._wide)
     self.form = one_of('form', form, FORMS)
 
-# %% ../nbs/03_data.ipynb #c057
+# %% ../nbs/03_data.ipynb #c058
 @patch
 def __repr__(self:Competition):
     n = f", {len(self.classes)} classes" if self.classes else ""
@@ -384,7 +384,7 @@ def _repr_html_(self:Competition):
     title, _, _ = repr(self).partition('\n')
     return f"<p>{escape(title)}</p>{self.guesses.to_html()}"
 
-# %% ../nbs/03_data.ipynb #c070
+# %% ../nbs/03_data.ipynb #c071
 @patch
 def y(self:Competition,
     df=None        # Rows of `train`; all of them by default
@@ -396,7 +396,7 @@ def y(self:Competition,
         hot = df[self.targets].to_numpy(np.float32)
         return hot if self.task=='multi' else hot.argmax(1)
     labels = df[self.targets[0]].reset_index(drop=True)
-    if self.task=='multi': labels = labels.str.split(self._sep).explode().str.strip().loc[lambda o: o!='']
+    if self.task=='multi': labels = labels.str.split(self.sep).explode().str.strip().loc[lambda o: o!='']
     codes = pd.Index(self.classes).get_indexer(labels)
     if (codes<0).any():
         raise CvkitError(f"The class '{labels[codes<0].iloc[0]}' in {self.path} is not in `classes`: add it.")
@@ -411,7 +411,7 @@ def prior(self:Competition) -> np.ndarray: # (classes,) or (targets,)
     y = self.y()
     return np.bincount(y, minlength=len(self.classes))/len(y) if y.ndim==1 else y.mean(0)
 
-# %% ../nbs/03_data.ipynb #c074
+# %% ../nbs/03_data.ipynb #c075
 @patch
 def items(self:Competition,
     df=None # Rows of `train` or `test`; `train` by default
@@ -419,7 +419,7 @@ def items(self:Competition,
     "One row per image; an id is repeated where it has several"
     return (self.train if df is None else df).explode('image')
 
-# %% ../nbs/03_data.ipynb #c077
+# %% ../nbs/03_data.ipynb #c078
 @patch
 def config(self:Competition) -> dict: # JSON can hold it
     "Arguments with which `Competition` takes another copy of the folder for the same"

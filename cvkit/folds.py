@@ -40,6 +40,8 @@ def together(self:Competition,
     return pd.factorize(connected_components(graph, directed=False)[1][:n])[0]
 
 # %% ../nbs/05_folds.ipynb #c008
+_MOST = 50_000_000 # Cells of the tables that balancing by groups or by many labels fills
+
 def split_rows(
     y,           # Codes (n,) or 0/1 (n, labels)
     together,    # Numbers from 0, equal for rows that must not be parted
@@ -49,6 +51,8 @@ def split_rows(
 ) -> np.ndarray:
     "A fold per row"
     n, firsts = len(y), np.unique(together, return_index=True)[1]
+    if y.ndim==2 and y.size>_MOST: y = np.where(y>0, y.sum(0), np.inf).argmin(1) # the rarest label of each row
+    grouped = grouped and len(firsts)*(y.max()+1)<=_MOST
     if not 2<=k<=len(firsts):
         raise CvkitError(f"{len(firsts)} groups of training rows make 2 to {len(firsts)} folds, not {k}: change `k`.")
     if y.ndim==2:
@@ -68,7 +72,7 @@ def split_rows(
         for i,(_,valid) in enumerate(split.split(*args)): fold[valid] = i
     return fold[:n] if grouped and y.ndim==1 else fold[together]
 
-# %% ../nbs/05_folds.ipynb #c012
+# %% ../nbs/05_folds.ipynb #c013
 @patch
 def absent(self:Competition,
     folds:pd.Series # Fold by id
@@ -81,7 +85,7 @@ def absent(self:Competition,
     gone = counts.sum()-counts==0
     return {i: [c for c,o in zip(self.classes, row) if o] for i,row in zip(gone.index, gone.values) if row.any()}
 
-# %% ../nbs/05_folds.ipynb #c014
+# %% ../nbs/05_folds.ipynb #c015
 @patch
 def folds(self:Competition,
     k:int=5,             # How many
@@ -98,7 +102,7 @@ def folds(self:Competition,
               f"such as '{names[0]}' of fold {i}: `absent` tells which.")
     return fold
 
-# %% ../nbs/05_folds.ipynb #c021
+# %% ../nbs/05_folds.ipynb #c022
 @patch
 def holdout(self:Competition,
     share:float=.2,      # Of the rows, between 0 and 1
@@ -110,7 +114,7 @@ def holdout(self:Competition,
     part = max(Fraction(1,20), min(Fraction(19,20), Fraction(share).limit_denominator(20)))
     return (self.folds(part.denominator, seed, duplicates)<part.numerator).rename('valid')
 
-# %% ../nbs/05_folds.ipynb #c024
+# %% ../nbs/05_folds.ipynb #c025
 @patch
 def _narrow(self:Competition, classes):
     "Leave only these classes, or the so many most frequent"
@@ -121,11 +125,11 @@ def _narrow(self:Competition, classes):
     gone, self.classes = set(np.array(self.classes)[~keep]), [c for c,k in zip(self.classes, keep) if k]
     if self._wide: df, self.targets = df.drop(columns=list(gone)), self.classes
     elif self.task=='multi':
-        words = df[self.targets[0]].str.split(self._sep)
-        df = df.assign(**{self.targets[0]: [self._sep.join(w for w in o if w.strip() not in gone) for o in words]})
+        words = df[self.targets[0]].str.split(self.sep)
+        df = df.assign(**{self.targets[0]: [self.sep.join(w for w in o if w.strip() not in gone) for o in words]})
     self.train = df
 
-# %% ../nbs/05_folds.ipynb #c026
+# %% ../nbs/05_folds.ipynb #c027
 @patch
 def subset(self:Competition,
     share:float=None,   # Of the rows, of each class where a row has one

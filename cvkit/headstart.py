@@ -6,7 +6,7 @@
 __all__ = ['pooled_features', 'fit_linear']
 
 # %% ../nbs/33_headstart.ipynb #c002
-import torch
+import math, time, torch
 from fastai.learner import Learner
 from fastcore.basics import patch
 from torch import nn
@@ -32,21 +32,23 @@ def fit_linear(
     epochs:int=40, # Passes over the features
     lr:float=1e-3, # Peak rate of AdamW, falling to zero along a cosine
     wd:float=.1,   # Weight decay
-    bs:int=256     # Rows a step
-) -> nn.Linear:    # On the CPU, for features that are not standardised
+    bs:int=256,    # Rows a step
+    seconds:float=math.inf, # Time; where it is short, the rate falls by the clock
+    device='cpu'   # Where to compute; the features stay where they are
+) -> nn.Linear:    # On `device`, for features that are not standardised
     "The linear layer that fits `y` from the standardised features `x` best, by AdamW"
     mean,std = x.mean(0), x.std(0).clamp_min(1e-6)
-    x, layer = (x-mean)/std, nn.Linear(x.shape[1], n_out)
+    x, layer = (x-mean)/std, nn.Linear(x.shape[1], n_out, device=device)
     nn.init.zeros_(layer.weight); nn.init.zeros_(layer.bias)
     opt = torch.optim.AdamW(layer.parameters(), lr, weight_decay=wd)
-    sched = torch.optim.lr_scheduler.CosineAnnealingLR(opt, epochs*-(-len(x)//bs))
-    for _ in range(epochs):
-        for i in torch.randperm(len(x)).split(bs):
-            opt.zero_grad(); loss_func(layer(x[i]), y[i]).backward()
-            opt.step(); sched.step()
+    total, begun = epochs*-(-len(x)//bs), time.monotonic()
+    for step,i in enumerate(i for _ in range(epochs) for i in torch.randperm(len(x)).split(bs)):
+        if (done := max(step/total, (time.monotonic()-begun)/seconds))>=1: break
+        opt.param_groups[0]['lr'] = lr*(1+math.cos(math.pi*done))/2
+        opt.zero_grad(); loss_func(layer(x[i].to(device)), y[i].to(device)).backward(); opt.step()
     with torch.no_grad():
-        layer.weight /= std
-        layer.bias -= layer.weight@mean
+        layer.weight /= std.to(device)
+        layer.bias -= layer.weight@mean.to(device)
     return layer
 
 # %% ../nbs/33_headstart.ipynb #c014
@@ -55,8 +57,7 @@ def head_start(self:Learner, **kwargs):
     "Fit the last linear layer of the head on features of `dls.train`, computed once with the transforms of validation; `kwargs` for `fit_linear`"
     at = [i for i,m in enumerate(self.model[1].children()) if isinstance(m, nn.Linear)][-1:]
     if not at: raise CvkitError(f"A head start needs a linear layer in the head, and {type(self.model[1]).__name__} has none.")
-    last,tail = self.model[1][at[0]],self.model[1][at[0]+1:].cpu()
+    last,tail = self.model[1][at[0]],self.model[1][at[0]+1:].to(self.dls.device)
     x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
-    layer = fit_linear(x, y, last.out_features, lambda p,t: self.loss_func(tail(p), t), **kwargs)
+    layer = fit_linear(x, y, last.out_features, lambda p,t: self.loss_func(tail(p), t), device=self.dls.device, **kwargs)
     last.load_state_dict(layer.state_dict())
-    self.model.to(self.dls.device)

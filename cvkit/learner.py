@@ -13,6 +13,7 @@ from fastai.data.transforms import Normalize, get_c
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper, Adam
+from contextlib import nullcontext
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from functools import partial
@@ -26,14 +27,15 @@ class TimmNet(nn.Sequential):
     def __init__(self,
         body:nn.Module, # From `timm_body`: gives features and pools them
         head:nn.Module, # Pooled features (n, `body.num_features`) to logits (n, classes)
-        bf16:bool=False # Compute under bf16 autocast; the logits are fp32 all the same
+        precision:str='fp32' # 'bf16' or 'fp16': compute the features under autocast; they come out as fp32 all the same
     ):
         super().__init__(body, head)
-        self.bf16 = bf16
+        self.precision = precision
 
     def features(self, x): # Images (n, 3, h, w), normalised
         "Pooled features, (n, `num_features`)"
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16): return self[0].pool(self[0](x)).float()
+        dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(self.precision)
+        with torch.autocast(x.device.type, dtype) if dtype else nullcontext(): return self[0].pool(self[0](x)).float()
 
     def forward(self, x): return self[1](self.features(x))
 
@@ -82,9 +84,9 @@ def timm_learner(
     set_norm(dls, body.cfg)
     loss_func = loss_func or getattr(dls.train_ds, 'loss_func', None)
     if label_smoothing and isinstance(loss_func, CrossEntropyLossFlat): loss_func = CrossEntropyLossFlat(label_smoothing=label_smoothing)
-    learn = Learner(dls, TimmNet(body, head, precision=='bf16'), loss_func, opt_func=opt_func, splitter=splitter,
+    learn = Learner(dls, TimmNet(body, head, precision), loss_func, opt_func=opt_func, splitter=splitter,
                     path=path or where().working, cbs=cbs, **kwargs)
-    if chip().channels_last: learn.add_cb(ChannelsLast())
+    if chip().channels_last: learn.add_cb(ChannelsLast()); learn.model.to(memory_format=torch.channels_last)
     if precision=='fp16': learn.add_cb(MixedPrecision())
     if weights: learn.freeze()
     return learn

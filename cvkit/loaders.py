@@ -15,10 +15,10 @@ from fastai.torch_core import TensorCategory
 from fastai.vision.augment import FlipItem
 from fastcore.basics import patch
 from .core import CvkitError, n_workers, one_of
-import cvkit.folds
+import cvkit.folds, cvkit.pixels
 from .data import Competition
 from .dials import set_augment
-from .pixels import Frame, unreadable
+from .pixels import Frame
 
 # %% ../nbs/14_loaders.ipynb #c005
 class RowImage(Transform):
@@ -44,26 +44,37 @@ def _rows(comp, items):
     return rows
 
 # %% ../nbs/14_loaders.ipynb #c011
+def _broken(images, known):
+    "The reason by path of those that cannot be read; `known`, by path the reason or '', is asked first and added to"
+    new = {p: p for p in images if p not in known}
+    known.update(dict.fromkeys(new, '') | cvkit.pixels.unreadable(new))
+    return {p: known[p] for p in images if known[p]}
+
+@patch
+def unreadable(self:Competition,
+    df=None # Rows of `train` or `test`; `train` by default
+) -> dict:  # Path -> reason
+    "Their images that cannot be read; each is opened once, also by `check` and `folds`"
+    known, seen = self.__dict__.setdefault('_known', {}), self.__dict__.get('_fingerprints')
+    if seen is not None: known.update(seen.error)
+    return _broken(self.items(df).image, known)
+
+# %% ../nbs/14_loaders.ipynb #c012
 class ImageLoaders(DataLoaders):
-    "`DataLoaders` with the `ids` of their rows, (train, valid), and what is `unreadable`, as id -> reason"
+    "`DataLoaders` with the `ids` of their rows, (train, valid), and what is `unreadable`, as path -> reason"
     def __init__(self, *loaders, **kwargs):
         super().__init__(*loaders, **kwargs)
-        self.ids,self.unreadable = (),{}
+        self.ids,self.unreadable,self.known = (),{},{}
 
     def test_dl(self, test_items, rm_type_tfms=None, with_labels=False, **kwargs):
         "As fastai's; of a frame with the column `image`, what cannot be read is fed as grey and noted in `unreadable`"
         if isinstance(test_items, pd.DataFrame):
             one_of('column', 'image', test_items.columns)
-            self.unreadable.update(unreadable(test_items.image))
+            self.unreadable.update(_broken(test_items.image, self.known))
             if not with_labels: test_items = test_items[['image']]
         return super().test_dl(test_items, rm_type_tfms or 0, with_labels, **kwargs) # 0: `RowImage` takes all kinds
 
-# %% ../nbs/14_loaders.ipynb #c013
-def _readable(items):
-    "`items` without the images that cannot be read, and the reasons by id"
-    bad = unreadable(dict(enumerate(items.image)))
-    return items[~np.isin(np.arange(len(items)), list(bad))], {items.index[i]: why for i,why in bad.items()}
-
+# %% ../nbs/14_loaders.ipynb #c014
 def _split(items, valid, bs):
     "Positions of the training and the validation rows of `items`"
     if len(lost := items.index.difference(valid.index)):
@@ -74,7 +85,7 @@ def _split(items, valid, bs):
     if len(train)<bs: raise CvkitError(f"There are {len(train)} training images for batches of {bs}: lower `bs`.")
     return train, held
 
-# %% ../nbs/14_loaders.ipynb #c015
+# %% ../nbs/14_loaders.ipynb #c016
 @patch
 def dataloaders(self:Competition,
     size=224,            # Side of the images in pixels, or (height, width)
@@ -92,13 +103,15 @@ def dataloaders(self:Competition,
 ) -> ImageLoaders:
     "Fastai `DataLoaders` of images in [0, 1], not normalised"
     if valid is None: valid = self.holdout(seed=seed) if fold is None else self.folds(seed=seed)==fold
-    items,lost = _readable(self.items(self.train))
+    items,lost = self.items(self.train),self.unreadable()
+    items = items[~items.image.isin(list(lost))]
     splits = _split(items, valid, bs)
     dsets = Datasets(_rows(self, items), [[RowImage()], [ItemGetter('y'), _target(self)]], splits=splits)
     dsets._dbunch_type = ImageLoaders
     tfms = [Frame(size, fit, min_scale, crop_pct=crop_pct), FlipItem(flip), ToTensor()]
     dls = dsets.dataloaders(bs, val_bs=bs_valid or bs, after_item=tfms, after_batch=[IntToFloatTensor()],
                             num_workers=n_workers() if num_workers is None else num_workers)
-    dls.ids,dls.unreadable,dls.train.rng = tuple(items.index.values[s] for s in splits),lost,random.Random(seed)
+    dls.ids,dls.unreadable,dls.known = tuple(items.index.values[s] for s in splits),lost,self._known
+    dls.train.rng = random.Random(seed)
     set_augment(dls, augment)
     return dls

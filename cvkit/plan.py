@@ -62,10 +62,11 @@ class Plan(list):
     def default(cls,
         size:int=224,         # Side of the images when validating and predicting, pixels
         epochs:float=None,    # Passes of fine-tuning; `None` fills the time
-        train_share:float=6/7 # Side when training, as a share of `size` (Touvron et al. 2019, arXiv 1906.06423)
+        train_share:float=6/7, # Side when training, as a share of `size` (Touvron et al. 2019, arXiv 1906.06423)
+        step:int=32           # That side is a multiple of it, pixels
     ):
         "A head start, then everything at once with frozen batch-norm statistics at a slightly smaller size"
-        small = max(32, round(size*train_share/32)*32)
+        small = max(step, round(size*train_share/step)*step)
         return cls([Phase('head start', 0, size, size, head_start=True), Phase('fine-tune', epochs, small, size)])
 
 # %% ../nbs/38_plan.ipynb #c012
@@ -122,7 +123,7 @@ class RunPlan(Callback):
         self.best,self.state,self.history = None,None,[]
         self.set_plan(plan)
     def set_plan(self, plan):
-        self.plan = plan.trained
+        self.plan, self.begun = plan.trained, None
         self.starts = [sum(math.ceil(p.epochs) for p in self.plan[:i]) for i in range(len(self.plan)+1)]
 
     @property
@@ -132,6 +133,11 @@ class RunPlan(Callback):
         return (self.epoch-self.starts[self.plan.index(self.phase)])*len(self.dls.train) + self.iter
     @property
     def steps(self): return max(1, round(self.phase.epochs*len(self.dls.train)))
+    @property
+    def position(self): # In this phase, 0 to 1; in the last one by the clock where steps take longer than they were measured to
+        last = self.phase is self.plan[-1]
+        if last and self.begun is None: self.begun = time.monotonic()
+        return min(1, max(self.done/self.steps, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
 
     def before_train(self):
         p = self.phase
@@ -141,7 +147,7 @@ class RunPlan(Callback):
     def before_batch(self):
         if not self.training: return
         p = self.phase
-        lr, n = p.lr*rate(min(1, self.done/self.steps), p.warmup), len(self.opt.param_lists)
+        lr, n = p.lr*rate(self.position, p.warmup), len(self.opt.param_lists)
         self.opt.set_hyper('lr', [lr*p.body_lr]*(n-1)+[lr])
     def after_batch(self):
         if self.training and (self.done+1>=self.steps or time.monotonic()>self.deadline): raise CancelTrainException
@@ -179,20 +185,25 @@ def restore(self:RunPlan):
 # %% ../nbs/38_plan.ipynb #c022
 @patch
 def time_step(self:Learner,
-    n:int=4 # Batches to time, after one to warm up
-) -> float: # Seconds a training batch, loading included
+    groups:int=None, # How many parameter groups train, counted from the head; all when `None`
+    n:int=4          # Batches to time, after one to warm up
+) -> float:          # Seconds a training batch, loading included
     "Time forward and backward passes; the model and the random state stay as they were"
-    state = torch.get_rng_state()
     bufs = {k: v.clone() for k,v in self.model.named_buffers()}
+    trains = {p: p.requires_grad for p in self.model.parameters()}
+    if not self.opt: self.create_opt()
+    for i,group in enumerate(reversed(self.opt.param_lists)):
+        for p in group: p.requires_grad_(groups is None or i<groups)
     self.model.to(self.dls.device).train()
+    times = [time.monotonic()]
     with torch.random.fork_rng():
-        for i,b in enumerate(self.dls.train):
-            if i==1: start = time.monotonic()
-            if i>n: break
+        for b,_ in zip(self.dls.train, range(n+1)):
             self.loss_func(self.model(b[0]), b[1]).backward(); self.model.zero_grad()
-        seconds = time.monotonic()-start
+            if torch.cuda.is_available(): torch.cuda.synchronize()
+            times.append(time.monotonic())
     for k,v in self.model.named_buffers(): v.copy_(bufs[k])
-    return seconds/n
+    for p,o in trains.items(): p.requires_grad_(o)
+    return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
 
 # %% ../nbs/38_plan.ipynb #c024
 @patch
@@ -207,7 +218,7 @@ def timed(self:Plan,
     for p in self:
         if p in open_:
             set_size(learn.dls, p.size, p.valid_size or p.size)
-            epochs,step = left/len(open_), learn.time_step()
+            epochs,step = left/len(open_), learn.time_step(p.groups)
             epochs = (epochs-valid*max(1, math.floor(epochs/(n*step+valid))))/(n*step)
             if epochs<.25: continue
             p = replace(p, epochs=epochs)
@@ -228,7 +239,7 @@ def _start(learn, plan, runner, slack):
     phase = next((p for p in plan if p.head_start), None)
     if phase is None: return 0.
     set_size(learn.dls, phase.size, phase.valid_size or phase.size)
-    learn.head_start()
+    learn.head_start(seconds=(runner.deadline-time.monotonic())/4)
     begun = time.monotonic()
     with learn.no_bar(): values = learn.validate()
     seconds = time.monotonic()-begun

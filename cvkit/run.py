@@ -7,9 +7,10 @@ __all__ = ['Run', 'guess_size', 'predict_rows', 'make_learner', 'train_fold', 'k
            'submit_from']
 
 # %% ../nbs/61_run.ipynb #c002
-import json, shutil, time
+import json, os, shutil, time
 from copy import copy
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from PIL import Image
@@ -23,7 +24,7 @@ from .oof import Ledger
 from .plan import Plan
 from .probe import bearable
 from .report import save_oof, write_report
-from .submit import write_submission
+from .submit import check_submission, submission, write_submission
 
 # %% ../nbs/61_run.ipynb #c005
 @dataclass
@@ -75,10 +76,11 @@ def predict_rows(
     if not len(df): return
     items = comp.items(df)
     dl = learn.dls.test_dl(items)
-    bad = items.index.isin(list(learn.dls.unreadable))
+    bad = items.image.isin(list(learn.dls.unreadable)).to_numpy()
+    keep = ~bad | ~items.index.isin(items.index[~bad]) # what cannot be read counts where a row has nothing else
     for view,preds in predict(learn, dl, views).items():
         preds[bad] = comp.prior()
-        ledger.add(items.index, preds, kind=kind, fold=fold, view=view)
+        ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view)
 
 # %% ../nbs/61_run.ipynb #c013
 def make_learner(
@@ -89,7 +91,8 @@ def make_learner(
     path='.'      # Where the learner keeps its files
 ):
     "The learner of one fold"
-    n = int((~valid).sum())
+    images = comp.items().image
+    n = int((~valid.reindex(images.index).to_numpy(bool) & ~images.isin(list(comp.unreadable()))).sum())
     dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if run.flip is False else .5)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
@@ -135,16 +138,17 @@ def train_fold(
     "Train, then predict the held-out and the test rows with the best state, also when training is interrupted"
     seed_all(run.asked['seed']+fold)
     learn = make_learner(run, comp, valid, weights, folder)
-    if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {next(iter(lost))}")
+    if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {Path(next(iter(lost))).name}")
     _room_for(learn, folder, run.asked['folds']-fold)
     metric, before, held = learn.metrics[0].name, len(history), comp.train[valid.reindex(comp.train.index).to_numpy(bool)]
     def log(row):
         history.append(dict(fold=fold, **row))
         write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))
         print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  best' if row['best'] else ''}", flush=True)
-        if row['epoch']==0: _probe(run, learn, plan)
-    plan = Plan.default(run.size, run.asked['epochs'])
-    seconds = _time_for(run, learn, len(comp.train)*2, len(held)+len(comp.test), deadline-time.monotonic())
+        if row['epoch']==0: _probe(run, learn, plan); run.save(folder)
+    plan = Plan.default(run.size, run.asked['epochs'], step=learn.model[0].step)
+    n = {k: len(comp.items(df)) for k,df in dict(train=comp.train, held=held, test=comp.test).items()}
+    seconds = _time_for(run, learn, 2*n['train'], n['held']+n['test'], deadline-time.monotonic())
     try:
         with learn.no_bar(), learn.no_logging():
             learn.fit_plan(plan, seconds/60, metric, comp.metric.maximize, folder/f'model_{fold}.pth', log, slack=1)
@@ -177,8 +181,8 @@ def _predict_both(run, comp, learn, held, fold, ledger):
     views, lost = _views(run), set(learn.dls.unreadable)
     predict_rows(ledger, comp, learn, comp.test, 'test', fold, views)
     predict_rows(ledger, comp, learn, held, 'valid', fold, views)
-    if new := set(learn.dls.unreadable)-lost-set(comp.train.index):
-        text = f"{len(new)} test images cannot be read and get the shares of the training labels, such as {min(new)}"
+    if new := set(learn.dls.unreadable)-lost:
+        text = f"{len(new)} test images cannot be read and get the shares of the training labels, such as {Path(min(new)).name}"
         if text not in run.warnings: run.warn(text)
 
 # %% ../nbs/61_run.ipynb #c017
@@ -221,6 +225,7 @@ def cvkit_run(
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), flip)
     run.save(folder)
     for problem in comp.check().itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
+    _fits(comp)
     weights = None if weights=='none' else weights or find_weights(arch) or True
     ledger, history, failure = comp.ledger(folder/'ledger'), [], None
     fold_of = comp.folds(5 if folds==1 else folds, seed=seed)
@@ -233,6 +238,14 @@ def cvkit_run(
     return finish(run, comp, ledger, folder, out, failure)
 
 # %% ../nbs/61_run.ipynb #c020
+def _fits(comp):
+    "Raise now, and not after the training, when predictions cannot take the form of the sample"
+    few = copy(comp)
+    few.test = comp.test.head(2)
+    names = comp.classes or comp.targets
+    check_submission(few, submission(few, pd.DataFrame([comp.prior()]*len(few.test), few.test.index, names)))
+
+# %% ../nbs/61_run.ipynb #c021
 def finish(
     run, comp, ledger, # As in `train_fold`
     folder,            # Run folder
@@ -243,7 +256,8 @@ def finish(
     begun, have = time.monotonic(), set(ledger.blocks().kind)
     if failure: run.warn(f"ended early by {type(failure).__name__}{f': {failure}' if str(failure) else ''}")
     if 'test' in have:
-        run.submission = str(write_submission(comp, ledger.get('test'), Path(out).resolve()))
+        try: run.submission = str(write_submission(comp, ledger.get('test'), Path(out).resolve()))
+        except CvkitError as e: failure = failure or e
     score = save_oof(folder, comp, ledger.get('valid')) if 'valid' in have else None
     run.save(folder)
     if score:
@@ -269,7 +283,9 @@ def submit_from(
     if not models: raise CvkitError(f"'{from_run}' holds no model_*.pth: that run ended before its first state was kept; train again.")
     folder = new_folder(out, comp.path.name)
     ledger, few = comp.ledger(folder/'ledger'), copy(comp)
-    few.train = comp.train.head(64)
+    images = comp.items().image
+    there = islice((i for i,p in images.items() if os.path.exists(p)), 64)
+    few.train = comp.train.loc[list(dict.fromkeys(there))]
     for f in models:
         learn = make_learner(run, few, pd.Series(np.arange(len(few.train))%2==0, few.train.index))
         learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))

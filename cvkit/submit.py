@@ -31,7 +31,8 @@ def expected_ids(
     known = list(comp.sample.iloc[:,0])
     by_file = dict(zip(_spell(own, known), own))
     order = [o for o in known if o in by_file]
-    order += [o for o in by_file if o not in set(order)]
+    seen = set(order)
+    order += [o for o in by_file if o not in seen]
     return pd.Series([by_file[o] for o in order], order, dtype=object)
 
 # %% ../nbs/46_submit.ipynb #c010
@@ -75,7 +76,7 @@ def _words(comp, p, threshold):
     "The labels above the threshold, at least the likeliest"
     hit = p.ge(threshold).to_numpy(copy=True)
     hit[np.arange(len(p)), p.values.argmax(1)] = True
-    return {_columns(comp)[0]: [' '.join(p.columns[h]) for h in hit]}
+    return {_columns(comp)[0]: [(comp.sep or ' ').join(p.columns[h]) for h in hit]}
 
 def _places(comp):
     "How many labels a ranked list holds: K of a metric like map@K, else as in the sample"
@@ -106,7 +107,7 @@ def submission(
     ids = expected_ids(comp)
     p = preds[[one_of('predicted column', c, preds) for c in comp.classes or comp.targets]].reindex(ids.values)
     bare = p.isna().any(axis=1)
-    p[bare] = comp.prior()
+    p[bare] = np.asarray(comp.prior(), p.dtypes.iloc[0]) # pandas refuses to round
     if bare.any():
         print(f"{bare.sum()} of {len(p)} test rows had no prediction and got the training prior: {_some(p.index[bare])}")
     cols = FORMS[comp.form](comp, p, threshold)
@@ -139,7 +140,8 @@ def _check_numbers(comp, v):
 
 def _check_labels(comp, v):
     "Labels that training saw, none twice, no more than there are places"
-    lists = v.iloc[:,0].astype(str).map(lambda o: o.split(' ') if comp.form in ('words','ranked') else [o])
+    sep = dict(words=comp.sep or ' ', ranked=' ').get(comp.form)
+    lists = v.iloc[:,0].astype(str).map(lambda o: o.split(sep) if sep else [o])
     known = set(comp.classes)
     unknown = lists.map(lambda o: not known.issuperset(o))
     _refuse(unknown, "has labels that training never saw", "use the names in `comp.classes`")
