@@ -27,7 +27,7 @@ demo: $(READY)
 	@rm -rf demo
 	.venv/bin/python -c "from cvkit.testing import digits_competition; digits_competition('demo/digits')"
 	.venv/bin/cvkit_run demo/digits --minutes 1.5 --out demo/submission.csv
-	@.venv/bin/python .ci/score.py demo/submission.csv demo/digits/solution.csv
+	@.venv/bin/python .ci/score.py demo/submission.csv demo/digits/solution.csv .95
 
 test: $(READY) $(READY2)
 	@echo "== Checks and notebooks; a few minutes on 2 cores"
@@ -35,7 +35,7 @@ test: $(READY) $(READY2)
 
 # Every notebook on the still older versions of constraints/older.txt, in an environment of its own
 older: python
-	@test -d .venv-older || "$(PYTHON)" -m venv .venv-older
+	@test -d .venv-older/lib/python$(PYVER) && .venv-older/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv-older
 	@.venv-older/bin/python $(PIP) -c constraints/older.txt -e ".[demo,dev]"
 	OMP_NUM_THREADS=1 .venv-older/bin/nbdev_test --n_workers 2 --timing
 
@@ -61,14 +61,14 @@ python:
 
 $(READY): constraints/kaggle.txt settings.ini setup.py pyproject.toml | python
 	@echo "== Setting up .venv with $(PYTHON) $(PYVER): about 6 GB, nearly all of it torch; 2 to 5 minutes"
-	@test -d .venv/lib/python$(PYVER) || "$(PYTHON)" -m venv --clear .venv
+	@test -d .venv/lib/python$(PYVER) && .venv/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
 	@.venv/bin/python $(PIP) -c constraints/kaggle.txt -e ".[demo,dev]"
 	@touch $@
 
 # The second environment reads the first one's packages and holds only those that differ.
 $(READY2): constraints/current.txt $(READY)
 	@echo "== Setting up .venv-current, which borrows torch from .venv: about half a minute"
-	@test -d .venv-current/lib/python$(PYVER) || "$(PYTHON)" -m venv --clear .venv-current
+	@test -d .venv-current/lib/python$(PYVER) && .venv-current/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv-current
 	@echo "$(CURDIR)/.venv/lib/python$(PYVER)/site-packages" > .venv-current/lib/python$(PYVER)/site-packages/borrowed.pth
 	@.venv-current/bin/python $(PIP) -c constraints/current.txt -e ".[demo,dev]"
 	@touch $@

@@ -104,7 +104,7 @@ def check_readme():
     stale += [p.name for p in (ROOT/'nbs/images').glob('index_*') if p.relative_to(ROOT).as_posix() not in made]
     if stale: raise Broken(f"not as nbs/index.ipynb makes them: {', '.join(stale)}; run `make readme`")
     text = made['README.md'].decode()
-    if absent := [p.name for p in notebooks() if p.stem!='index' and not (p.name in text and title(p)[1] in text)]:
+    if absent := [p.name for p in notebooks() if p.stem!='index' and not (p.name in text and title(p)[1] and title(p)[1] in text)]:
         raise Broken(f"the README's table lacks {', '.join(absent)} or a subtitle: run index.ipynb, then `make readme`")
     links = [m for m in re.findall(r'\]\((?!\w+:|#)([^)\s#]+)', text) if not (ROOT/m).exists()]
     if links: raise Broken(f"the README links to what is not there: {', '.join(links)}")
@@ -179,7 +179,8 @@ def timed(job):
 def main(wanted):
     if '--list' in wanted: return print('\n'.join(jobs()))
     todo = {name: job for name,job in jobs().items() if not wanted or {name, name.partition(':')[0]+':'} & set(wanted)}
-    failed = []
+    failed = [o for o in wanted if not any({name, name.partition(':')[0]+':'} & {o} for name in todo)]
+    for name in failed: print(f"FAILED there is no check {name}")
     with ThreadPoolExecutor(2) as pool:
         names = {pool.submit(timed, job): name for name,job in todo.items()}
         for done in as_completed(names):
@@ -187,7 +188,7 @@ def main(wanted):
             print(f"{'FAILED' if why else 'ok':6} {secs:6.1f} s  {names[done]}", flush=True)
             if why: failed.append(names[done]); print('    '+why.strip().replace('\n', '\n    '), flush=True)
     if failed: print('Failed: '+', '.join(failed))
-    print(f"{len(todo)-len(failed)} passed, {len(failed)} failed", flush=True)
+    print(f"{len(set(todo)-set(failed))} passed, {len(failed)} failed", flush=True)
     return int(bool(failed) or not todo)
 
 if __name__=='__main__': sys.exit(main(sys.argv[1:]))

@@ -29,24 +29,25 @@ assert not missing, f"{len(missing)} weights are missing"
 dls.add_tfms([Normalize.from_stats(body.default_cfg['mean'], body.default_cfg['std'], cuda=False)], 'after_batch')
 learn.freeze()
 
-def seconds(dl, train, n=3):
-    "Seconds for one pass over `dl`, from `n` batches after the first"
+def seconds(dl, train, n=6):
+    "Seconds for one pass over `dl`, from `n` batches after the first two"
     learn.model.train(train)
     with torch.set_grad_enabled(train):
         for i,(x,y) in enumerate(dl):
-            if i==1: start = time.monotonic()
-            if i>n: break
             loss = learn.loss_func(learn.model(x), y)
             if train: loss.backward(); learn.model.zero_grad()
-    return (time.monotonic()-start)/n*len(dl)
+            if i==1: start = time.monotonic()
+            if i==n+1: break
+    return (time.monotonic()-start)/(i-1)*len(dl)
 
 with torch.random.fork_rng():
-    learn.unfreeze(); stats = {k: v.clone() for k,v in learn.model.state_dict().items()}
-    epoch,valid = seconds(dls.train, True),seconds(dls.valid, False)
+    stats = {k: v.clone() for k,v in learn.model.state_dict().items()}
+    frozen,valid = seconds(dls.train, True),seconds(dls.valid, False)
+    learn.unfreeze(); epoch = seconds(dls.train, True)
     learn.model.load_state_dict(stats); learn.freeze()
 tta = 5*valid*(1+len(test)/len(dls.valid_ds))
-left = 60*a.minutes-(time.monotonic()-begun)-tta
-with learn.no_bar(): learn.fine_tune(max(1, int(left/(epoch+valid))-1))
+left = 60*a.minutes-(time.monotonic()-begun)-tta-frozen-valid
+with learn.no_bar(): learn.fine_tune(max(1, round(left/(epoch+valid))))
 with learn.no_bar():
     preds,ys = learn.tta()
     held_out = accuracy(preds, ys).item()

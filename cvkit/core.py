@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CvkitError', 'nearest', 'one_of', 'Where', 'where', 'Chip', 'chip', 'n_workers', 'seed_all', 'write_atomic',
-           'write_somewhere', 'interrupts_heard']
+           'write_somewhere', 'bar', 'interrupts_heard']
 
 # %% ../nbs/00_core.ipynb #c002
 import difflib, os, random, signal, sys, threading, warnings
@@ -159,6 +159,16 @@ def write_somewhere(
     return there
 
 # %% ../nbs/00_core.ipynb #c033
+def bar(
+    it,            # What to go through
+    total:int=None # How many there are; `len(it)` when `None`
+):
+    "`it` under a progress bar that goes away in the end, or as it is in batch logs"
+    if where().quiet: return it
+    from fastprogress.fastprogress import progress_bar
+    return progress_bar(it, total=total, leave=False)
+
+# %% ../nbs/00_core.ipynb #c036
 @contextmanager
 def interrupts_heard(
     every:float=1. # Seconds after which a Ctrl-C comes again

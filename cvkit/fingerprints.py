@@ -12,10 +12,15 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from PIL import Image
-from .core import n_workers, where
+from .core import bar, n_workers
 from .data import Competition
 
 # %% ../nbs/04_fingerprints.ipynb #c005
+def _stretched(im):
+    "A grey image of more than 8 bit as mode L, from its darkest to its brightest; Pillow would cut at 255"
+    x = np.nan_to_num(np.asarray(im, dtype=np.float32))
+    return Image.fromarray(((x-x.min())*(255/(np.ptp(x) or 1))).astype(np.uint8))
+
 def fingerprint(
     path # An image file
 ) -> dict:
@@ -28,7 +33,8 @@ def fingerprint(
         with Image.open(path) as im:
             width,height,mode = *im.size, im.mode
             im.draft('RGB', (64,64))
-            via = 'I' if mode.startswith('I;') else 'RGBA' if mode in ('P','PA','LA') else mode
+            if mode[0] in 'IF': im = _stretched(im)
+            via = 'RGBA' if mode in ('P','PA','LA') else im.mode
             small = im.convert(via).convert('RGB').resize((64,64), Image.Resampling.BILINEAR, reducing_gap=2)
     except FileNotFoundError: return dict(error='missing')
     except Exception as e: return dict(bytes=len(data), error=str(e) or type(e).__name__)
@@ -36,7 +42,7 @@ def fingerprint(
     return dict(bytes=len(data), md5=hashlib.md5(data).hexdigest(), width=width, height=height, mode=mode,
                 phash=hash, colour=tuple(np.array(small).mean((0,1))), error='')
 
-# %% ../nbs/04_fingerprints.ipynb #c009
+# %% ../nbs/04_fingerprints.ipynb #c010
 FIELDS = ['error','bytes','md5','width','height','mode','phash','colour']
 
 def fingerprint_all(
@@ -44,13 +50,11 @@ def fingerprint_all(
     workers:int=None # Threads; by default as many as cores
 ) -> pd.DataFrame:   # By path
     "The fingerprint of each image, opened in parallel under a progress bar that batch logs do not get"
-    from fastprogress.fastprogress import progress_bar
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None # large is not broken
     try:
         with warnings.catch_warnings(), ThreadPoolExecutor(workers or n_workers() or 1) as ex:
             warnings.simplefilter('ignore') # here and not in the threads, where it would stay for good
-            rows = ex.map(fingerprint, paths)
-            rows = list(rows if where().quiet else progress_bar(rows, total=len(paths), leave=False))
+            rows = list(bar(ex.map(fingerprint, paths), len(paths)))
     finally: Image.MAX_IMAGE_PIXELS = limit
     return pd.DataFrame(rows, index=pd.Index(paths, dtype=object), columns=FIELDS)
 
@@ -66,7 +70,7 @@ def fingerprints(self:Competition,
         self._fingerprints = pd.concat([seen, made]) if len(seen) else made
     return self._fingerprints.loc[list(paths)]
 
-# %% ../nbs/04_fingerprints.ipynb #c012
+# %% ../nbs/04_fingerprints.ipynb #c013
 def near_links(
     phash,        # Hashes of 32 bytes
     colour,       # Mean colours, (n,3)
@@ -91,7 +95,7 @@ def near_links(
     links = np.concatenate(links)
     return np.unique(links[links[:,0]<links[:,1]], axis=0)
 
-# %% ../nbs/04_fingerprints.ipynb #c015
+# %% ../nbs/04_fingerprints.ipynb #c016
 def near_groups(
     fp:pd.DataFrame # From `fingerprint_all`
 ) -> np.ndarray:    # A group number per row; images that cannot be read stay alone

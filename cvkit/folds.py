@@ -50,7 +50,7 @@ def split_rows(
     grouped=False # Whether groups are so large that their rows must be balanced
 ) -> np.ndarray:
     "A fold per row"
-    n, firsts = len(y), np.unique(together, return_index=True)[1]
+    n, firsts, seed = len(y), np.unique(together, return_index=True)[1], seed%2**32
     if y.ndim==2 and y.size>_MOST: y = np.where(y>0, y.sum(0), np.inf).argmin(1) # the rarest label of each row
     grouped = grouped and len(firsts)*(y.max()+1)<=_MOST
     if not 2<=k<=len(firsts):

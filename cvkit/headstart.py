@@ -10,7 +10,7 @@ import math, time, torch
 from fastai.learner import Learner
 from fastcore.basics import patch
 from torch import nn
-from .core import CvkitError
+from .core import bar, CvkitError
 
 # %% ../nbs/33_headstart.ipynb #c005
 @torch.no_grad()
@@ -20,7 +20,7 @@ def pooled_features(
 ) -> tuple: # Features (n, d) and targets (n, ...), on the CPU, in the order of `dl`
     "The pooled features of every image of `dl`, in evaluation mode"
     learn.model.to(learn.dls.device).eval()
-    out = [(learn.model.features(b[0]), b[1]) for b in dl]
+    out = [(learn.model.features(b[0]), b[1]) for b in bar(dl)]
     return tuple(torch.cat([o.as_subclass(torch.Tensor).cpu() for o in os]) for os in zip(*out))
 
 # %% ../nbs/33_headstart.ipynb #c008

@@ -19,7 +19,7 @@ from fastcore.meta import delegates
 from functools import partial
 from torch import nn
 from .backbone import timm_body, stage_splitter
-from .core import chip, interrupts_heard, one_of, where
+from .core import bar, chip, interrupts_heard, one_of, where
 
 # %% ../nbs/30_learner.ipynb #c005
 class TimmNet(nn.Sequential):
@@ -73,12 +73,13 @@ def timm_learner(
     label_smoothing:float=0.,         # For single labels: the share of the truth that is spread evenly (Szegedy et al. 2016)
     target_stats=None,                # Regression: (mean, std) of the training targets
     precision:str=None,               # 'fp16', 'bf16' or 'fp32'; what the chip does well when `None`
+    size=None,                        # Side of the images in pixels, or (height, width): models of fixed size need to know it
     model_kw:dict=None,               # For timm's `create_model`
     loss_func=None, opt_func=Adam, path=None, splitter=stage_splitter, cbs=None, **kwargs
 ) -> Learner: # Groups are the stages of the body and the head; files go to the working folder
     "A plain `Learner` on a timm body with a fresh linear head"
     precision = precision or chip().precision
-    body = timm_body(arch, weights, **(model_kw or {}))
+    body = timm_body(arch, weights, size=size, **(model_kw or {}))
     head = nn.Sequential(nn.Dropout(drop), nn.Linear(body.num_features, n_out or get_c(dls)))
     if target_stats: head.append(Rescale(*target_stats))
     set_norm(dls, body.cfg)
@@ -105,7 +106,7 @@ def predict(
     act = getattr(learn.loss_func, 'activation', lambda x: x)
     learn.model.to(learn.dls.device).eval()
     with interrupts_heard():
-        for b in dl:
+        for b in bar(dl):
             x = b[0].as_subclass(torch.Tensor)
             for v,out in views.items(): out.append(act(learn.model(VIEWS[v](x)).float()).cpu())
     return {v: torch.cat(out).numpy() for v,out in views.items()}

@@ -37,8 +37,7 @@ def _log_loss(y, p):
 
 def _curve(func, y, p):
     "Mean of a curve's area over the classes with both positive and negative answers; chance if there are none"
-    if y.ndim==1: y = np.eye(p.shape[1])[y]
-    if y.shape[1]==2 and (y.sum(1)==1).all(): y,p = y[:,1:],p[:,1:]
+    if y.ndim==1: y,p = (y[:,None],p[:,1:]) if p.shape[1]==2 else (np.eye(p.shape[1])[y],p)
     both = [c for c in range(y.shape[1]) if 0<y[:,c].sum()<len(y)]
     return float(np.mean([func(y[:,c], p[:,c]) for c in both])) if both else .5
 

@@ -82,6 +82,9 @@ def check(self:Plan,
             raise CvkitError(f"Phase '{p.name}' trains {p.groups} groups, but the model has {n}: give 1 to {n}.")
         if p.epochs is not None and p.epochs<0: raise CvkitError(f"Phase '{p.name}' has {p.epochs} epochs: give 0 or more.")
         if not 0<=p.augment<=1: raise CvkitError(f"Phase '{p.name}' has augmentation {p.augment}: give 0 to 1.")
+    sizes = {o for p in self for o in (p.size, p.valid_size or p.size)}
+    if getattr(next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
+        raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
 
 # %% ../nbs/38_plan.ipynb #c015
@@ -127,15 +130,17 @@ class RunPlan(Callback):
         self.starts = [sum(math.ceil(p.epochs) for p in self.plan[:i]) for i in range(len(self.plan)+1)]
 
     @property
-    def phase(self): return self.plan[max(i for i,s in enumerate(self.starts[:-1]) if s<=self.epoch)]
+    def at(self): return max(i for i,s in enumerate(self.starts[:-1]) if s<=self.epoch) # Number of the phase
+    @property
+    def phase(self): return self.plan[self.at]
     @property
     def done(self): # Steps of this phase before this batch
-        return (self.epoch-self.starts[self.plan.index(self.phase)])*len(self.dls.train) + self.iter
+        return (self.epoch-self.starts[self.at])*len(self.dls.train) + self.iter
     @property
     def steps(self): return max(1, round(self.phase.epochs*len(self.dls.train)))
     @property
     def position(self): # In this phase, 0 to 1; in the last one by the clock where steps take longer than they were measured to
-        last = self.phase is self.plan[-1]
+        last = self.at==len(self.plan)-1
         if last and self.begun is None: self.begun = time.monotonic()
         return min(1, max(self.done/self.steps, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
 
@@ -199,7 +204,7 @@ def time_step(self:Learner,
     with torch.random.fork_rng():
         for b,_ in zip(self.dls.train, range(n+1)):
             self.loss_func(self.model(b[0]), b[1]).backward(); self.model.zero_grad()
-            if torch.cuda.is_available(): torch.cuda.synchronize()
+            if torch.accelerator.is_available(): torch.accelerator.synchronize()
             times.append(time.monotonic())
     for k,v in self.model.named_buffers(): v.copy_(bufs[k])
     for p,o in trains.items(): p.requires_grad_(o)
@@ -213,13 +218,18 @@ def timed(self:Plan,
     valid:float=0. # Seconds of one validation
 ) -> Plan:         # The same phases with all epochs given; an open phase that would see less than a quarter of the images is left out
     "Give open phases as many epochs as fit into the time"
-    open_,n = [p for p in self.trained if p.epochs is None],len(learn.dls.train)
-    left,out = seconds,[]
-    for p in self:
-        if p in open_:
-            set_size(learn.dls, p.size, p.valid_size or p.size)
-            epochs,step = left/len(open_), learn.time_step(p.groups)
-            epochs = (epochs-valid*max(1, math.floor(epochs/(n*step+valid))))/(n*step)
+    n_open, n, begun = sum(p.epochs is None for p in self.trained), len(learn.dls.train), time.monotonic()
+    if not n_open: return Plan(self)
+    def epoch(p):
+        "Seconds of an epoch without validation"
+        set_size(learn.dls, p.size, p.valid_size or p.size)
+        return n*learn.time_step(p.groups)
+    each = [p.head_start or epoch(p) for p in self]
+    closed = sum(p.epochs*e+valid*math.ceil(p.epochs) for p,e in zip(self, each) if p.epochs and not p.head_start)
+    left, out = (seconds-closed-(time.monotonic()-begun))/n_open, []
+    for p,e in zip(self, each):
+        if p.epochs is None and not p.head_start:
+            epochs = (left-valid*max(1, math.floor(left/(e+valid))))/e
             if epochs<.25: continue
             p = replace(p, epochs=epochs)
         out.append(p)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps
-from .core import write_somewhere
+from .core import CvkitError, write_somewhere
+from .pixels import open_image
 
 # %% ../nbs/50_report.ipynb #c006
 def spread(
@@ -122,9 +123,8 @@ def plot_history(
 # %% ../nbs/50_report.ipynb #c022
 def _thumb(path, size=160):
     "A small upright RGB picture, grey when the file cannot be read"
-    try:
-        with Image.open(path) as im: return ImageOps.fit(ImageOps.exif_transpose(im).convert('RGB'), (size,size))
-    except OSError: return Image.new('RGB', (size,size), '#c8c8c8')
+    try: return ImageOps.fit(open_image(path, size), (size,size))
+    except CvkitError: return Image.new('RGB', (size,size), '#c8c8c8')
 
 def _short(o, n=22): return o if len(o := str(o))<=n else o[:n-1]+'…'
 

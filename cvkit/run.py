@@ -8,6 +8,7 @@ __all__ = ['Run', 'guess_size', 'predict_rows', 'make_learner', 'train_fold', 'k
 
 # %% ../nbs/61_run.ipynb #c002
 import json, os, shutil, time
+from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -16,7 +17,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.loaders
 from .backbone import find_weights
-from .core import CvkitError, seed_all, write_somewhere
+from .core import CvkitError, seed_all, where, write_somewhere
 from .data import Competition
 from .dials import set_flip, set_size
 from .learner import predict, timm_learner
@@ -96,7 +97,7 @@ def make_learner(
     dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if run.flip is False else .5)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
-    return timm_learner(dls, run.arch, weights, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
+    return timm_learner(dls, run.arch, weights, size=run.size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
 
 # %% ../nbs/61_run.ipynb #c014
 def _views(run): return ('identity','hflip') if run.flip is not False else ('identity',)
@@ -146,11 +147,12 @@ def train_fold(
         write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))
         print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  best' if row['best'] else ''}", flush=True)
         if row['epoch']==0: _probe(run, learn, plan); run.save(folder)
-    plan = Plan.default(run.size, run.asked['epochs'], step=learn.model[0].step)
+    body = learn.model[0]
+    plan = Plan.default(run.size, run.asked['epochs'], 1 if body.strict else 6/7, body.step)
     n = {k: len(comp.items(df)) for k,df in dict(train=comp.train, held=held, test=comp.test).items()}
     seconds = _time_for(run, learn, 2*n['train'], n['held']+n['test'], deadline-time.monotonic())
     try:
-        with learn.no_bar(), learn.no_logging():
+        with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
             learn.fit_plan(plan, seconds/60, metric, comp.metric.maximize, folder/f'model_{fold}.pth', log, slack=1)
     except KeyboardInterrupt:
         if len(history)>before: print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
