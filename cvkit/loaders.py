@@ -59,7 +59,7 @@ def unreadable(self:Competition,
     if seen is not None: known.update(seen.error)
     return _broken(self.items(df).image, known)
 
-# %% ../nbs/14_loaders.ipynb #c012
+# %% ../nbs/14_loaders.ipynb #c013
 class ImageLoaders(DataLoaders):
     "`DataLoaders` with the `ids` of their rows, (train, valid), and what is `unreadable`, as path -> reason"
     def __init__(self, *loaders, **kwargs):
@@ -74,7 +74,7 @@ class ImageLoaders(DataLoaders):
             if not with_labels: test_items = test_items[['image']]
         return super().test_dl(test_items, rm_type_tfms or 0, with_labels, **kwargs) # 0: `RowImage` takes all kinds
 
-# %% ../nbs/14_loaders.ipynb #c014
+# %% ../nbs/14_loaders.ipynb #c015
 def _split(items, valid, bs):
     "Positions of the training and the validation rows of `items`"
     if len(lost := items.index.difference(valid.index)):
@@ -85,7 +85,7 @@ def _split(items, valid, bs):
     if len(train)<bs: raise CvkitError(f"There are {len(train)} training images for batches of {bs}: lower `bs`.")
     return train, held
 
-# %% ../nbs/14_loaders.ipynb #c016
+# %% ../nbs/14_loaders.ipynb #c017
 @patch
 def dataloaders(self:Competition,
     size=224,            # Side of the images in pixels, or (height, width)
