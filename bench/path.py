@@ -63,7 +63,7 @@ def table(raw, seeds):
         rows.append(row(f'{name}: accuracy', pairs, 'accuracy', 'share', 'plain fastai + 0.10'+(', at least 0.87' if name=='trashnet' else ''),
                         lambda o,p: whole and o.mean()>=p.mean()+.1 and (name!='trashnet' or o.mean()>=.87)))
         rows.append(row(f'{name}: time in all', pairs, 'seconds', 's', f'at most {60*minutes}' if name=='trashnet' else 'no more than plain fastai',
-                        lambda o,p: whole and o.max()<=60*minutes and o.mean()<=p.mean()))
+                        lambda o,p: whole and o.mean()<=p.mean() and (name!='trashnet' or o.max()<=60*minutes)))
     return rows
 
 def main():
