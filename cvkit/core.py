@@ -19,7 +19,7 @@ import numpy as np, torch
 class CvkitError(ValueError):
     "What is wrong, where, and what to do about it, in one sentence"
 
-# %% ../nbs/00_core.ipynb #c007
+# %% ../nbs/00_core.ipynb #c008
 def nearest(
     name:str,  # What was typed
     names,     # What exists
@@ -29,7 +29,7 @@ def nearest(
     lower = {str(o).lower(): str(o) for o in names}
     return [lower[o] for o in difflib.get_close_matches(str(name).lower(), lower, n, cutoff=.4)]
 
-# %% ../nbs/00_core.ipynb #c009
+# %% ../nbs/00_core.ipynb #c010
 def one_of(
     what:str,  # The kind of thing, for the message: 'column', 'architecture'
     value:str, # What was asked for
@@ -40,7 +40,7 @@ def one_of(
     near = nearest(value, names) or [str(o) for o in names[:5]]
     raise CvkitError(f"There is no {what} '{value}': did you mean {' or '.join(near)}?" if near else f"There is no {what} '{value}'.")
 
-# %% ../nbs/00_core.ipynb #c012
+# %% ../nbs/00_core.ipynb #c013
 @dataclass(frozen=True)
 class Where:
     "The place in which this process runs"
@@ -55,7 +55,7 @@ class Where:
     @property
     def quiet(self): return self.name in ('kaggle-batch','kaggle-rerun') or not (sys.stderr.isatty() or 'ipykernel' in sys.modules)
 
-# %% ../nbs/00_core.ipynb #c013
+# %% ../nbs/00_core.ipynb #c015
 def where(
     env:dict=None # Environment variables; those of this process by default
 ) -> Where:
@@ -70,7 +70,7 @@ def where(
     if name=='colab': return Where(name, Path('/content'), Path('/content'), tmp/'cvkit')
     return Where(name, Path.cwd(), Path.cwd(), Path(env.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'cvkit')
 
-# %% ../nbs/00_core.ipynb #c016
+# %% ../nbs/00_core.ipynb #c018
 @dataclass(frozen=True)
 class Chip:
     "What computes here, and how it does so best"
@@ -95,7 +95,7 @@ def _check_kernels(name, capability, archs):
     if have and not any(map(runs, have)):
         raise CvkitError(f"This torch has no kernels for {name} (sm_{major}{minor}): choose another accelerator, on Kaggle 'GPU T4 x2'.")
 
-# %% ../nbs/00_core.ipynb #c017
+# %% ../nbs/00_core.ipynb #c020
 def _cpu_bf16(info='/proc/cpuinfo'):
     "Whether this CPU multiplies bf16 in hardware"
     try: return 'avx512_bf16' in (flags := Path(info).read_text()) or 'amx_bf16' in flags
@@ -112,7 +112,7 @@ def chip() -> Chip: # The accelerator in use, or the CPU
     if torch.backends.mps.is_available(): return Chip('mps', 'Apple GPU', 1, 'fp32', False)
     return Chip('cpu', 'CPU', 1, 'bf16' if _cpu_bf16() else 'fp32', True)
 
-# %% ../nbs/00_core.ipynb #c021
+# %% ../nbs/00_core.ipynb #c024
 def n_workers(
     most:int=8 # Never more than this
 ) -> int:      # Worker processes for a DataLoader
@@ -120,14 +120,14 @@ def n_workers(
     cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
     return 0 if cores<2 else min(cores, most)
 
-# %% ../nbs/00_core.ipynb #c024
+# %% ../nbs/00_core.ipynb #c027
 def seed_all(
     seed:int # Any whole number
 ):
     "Seed Python, numpy and torch (every device)"
     random.seed(seed); np.random.seed(seed % 2**32); torch.manual_seed(seed)
 
-# %% ../nbs/00_core.ipynb #c027
+# %% ../nbs/00_core.ipynb #c030
 def write_atomic(
     path, # Where it shall lie; missing folders are made
     data  # Bytes, text, or a function that is given an open binary file
@@ -143,7 +143,7 @@ def write_atomic(
         except BaseException: Path(f.name).unlink(missing_ok=True); raise
     return path
 
-# %% ../nbs/00_core.ipynb #c030
+# %% ../nbs/00_core.ipynb #c033
 def write_somewhere(
     path, # Where it shall lie
     data  # As for `write_atomic`
@@ -158,7 +158,7 @@ def write_somewhere(
     warnings.warn(f"{path} cannot be written ({why}): {f'it lies in {there}' if there else 'it is only in memory'}, free some space.", stacklevel=2)
     return there
 
-# %% ../nbs/00_core.ipynb #c033
+# %% ../nbs/00_core.ipynb #c036
 def bar(
     it,            # What to go through
     total:int=None # How many there are; `len(it)` when `None`
@@ -168,7 +168,7 @@ def bar(
     from fastprogress.fastprogress import progress_bar
     return progress_bar(it, total=total, leave=False)
 
-# %% ../nbs/00_core.ipynb #c036
+# %% ../nbs/00_core.ipynb #c039
 @contextmanager
 def interrupts_heard(
     every:float=1. # Seconds after which a Ctrl-C comes again
