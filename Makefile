@@ -36,7 +36,7 @@ test: $(READY) $(READY2)
 # Every notebook on the still older versions of constraints/older.txt, in an environment of its own
 older: python
 	@test -d .venv-older/lib/python$(PYVER) && .venv-older/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv-older
-	@.venv-older/bin/python $(PIP) -c constraints/older.txt -e ".[demo,dev]"
+	@.venv-older/bin/python $(PIP) -c constraints/older.txt -e ".[demo,fast,formats,dev]"
 	OMP_NUM_THREADS=1 .venv-older/bin/nbdev_test --n_workers 2 --timing
 
 export: $(READY)
@@ -62,7 +62,7 @@ python:
 $(READY): constraints/kaggle.txt settings.ini setup.py pyproject.toml | python
 	@echo "== Setting up .venv with $(PYTHON) $(PYVER): about 6 GB, nearly all of it torch; 2 to 5 minutes"
 	@test -d .venv/lib/python$(PYVER) && .venv/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
-	@.venv/bin/python $(PIP) -c constraints/kaggle.txt -e ".[demo,dev]"
+	@.venv/bin/python $(PIP) -c constraints/kaggle.txt -e ".[demo,fast,formats,dev]"
 	@touch $@
 
 # The second environment reads the first one's packages and holds only those that differ.
@@ -70,5 +70,5 @@ $(READY2): constraints/current.txt $(READY)
 	@echo "== Setting up .venv-current, which borrows torch from .venv: about half a minute"
 	@test -d .venv-current/lib/python$(PYVER) && .venv-current/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv-current
 	@echo "$(CURDIR)/.venv/lib/python$(PYVER)/site-packages" > .venv-current/lib/python$(PYVER)/site-packages/borrowed.pth
-	@.venv-current/bin/python $(PIP) -c constraints/current.txt -e ".[demo,dev]"
+	@.venv-current/bin/python $(PIP) -c constraints/current.txt -e ".[demo,fast,formats,dev]"
 	@touch $@

@@ -33,7 +33,7 @@ def read_csv(
 # %% ../nbs/03_data.ipynb #c009
 def _ext(name): return e if (e := os.path.splitext(name)[1]).lower() in IMAGE_EXTS else ''
 
-IMAGE_EXTS = {'.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff'}
+IMAGE_EXTS = {'.jpg','.jpeg','.png','.bmp','.gif','.webp','.tif','.tiff','.avif','.heic','.heif','.dcm','.dicom'}
 
 def list_images(
     path,           # Folder of the competition

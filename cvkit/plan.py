@@ -36,7 +36,7 @@ class Phase:
     freeze_stats:bool=True # Batch-norm statistics stay as they are
     head_start:bool=False  # Fit the head on features that are computed once, instead of training
 
-# %% ../nbs/38_plan.ipynb #c006
+# %% ../nbs/38_plan.ipynb #c007
 def rate(
     pos:float,   # Position in the phase, 0 to 1
     warmup:float # Share of the phase in which the rate rises
@@ -45,7 +45,7 @@ def rate(
     cos = SchedCos(1, .001)
     return cos(pos) if not warmup else combine_scheds([warmup, 1-warmup], [SchedLin(.01, 1), cos])(pos)
 
-# %% ../nbs/38_plan.ipynb #c009
+# %% ../nbs/38_plan.ipynb #c010
 class Plan(list):
     "Phases in the order in which they run"
     def table(self):
@@ -69,7 +69,7 @@ class Plan(list):
         small = max(step, round(size*train_share/step)*step)
         return cls([Phase('head start', 0, size, size, head_start=True), Phase('fine-tune', epochs, small, size)])
 
-# %% ../nbs/38_plan.ipynb #c012
+# %% ../nbs/38_plan.ipynb #c013
 @patch
 def check(self:Plan,
     learn # The `Learner` it shall run on
@@ -87,7 +87,7 @@ def check(self:Plan,
         raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
 
-# %% ../nbs/38_plan.ipynb #c015
+# %% ../nbs/38_plan.ipynb #c016
 @patch
 def show(self:Plan,
     learn=None,       # Tells how many groups there are
@@ -110,7 +110,7 @@ def show(self:Plan,
     if body!=lr: axs[1].plot(x, body, label='body'); axs[1].legend(['head','body'])
     return fig
 
-# %% ../nbs/38_plan.ipynb #c018
+# %% ../nbs/38_plan.ipynb #c019
 class RunPlan(Callback):
     "Run a plan inside one `fit`, keep the best state, stop at the deadline"
     order = TrackerCallback.order # after `Recorder` has written the epoch's row
@@ -128,25 +128,10 @@ class RunPlan(Callback):
     def set_plan(self, plan):
         self.plan, self.begun = plan.trained, None
         self.starts = [sum(math.ceil(p.epochs) for p in self.plan[:i]) for i in range(len(self.plan)+1)]
-
-    @property
-    def at(self): return max(i for i,s in enumerate(self.starts[:-1]) if s<=self.epoch) # Number of the phase
-    @property
-    def phase(self): return self.plan[self.at]
-    @property
-    def done(self): # Steps of this phase before this batch
-        return (self.epoch-self.starts[self.at])*len(self.dls.train) + self.iter
-    @property
-    def steps(self): return max(1, round(self.phase.epochs*len(self.dls.train)))
-    @property
-    def position(self): # In this phase, 0 to 1; in the last one by the clock where steps take longer than they were measured to
-        last = self.at==len(self.plan)-1
-        if last and self.begun is None: self.begun = time.monotonic()
-        return min(1, max(self.done/self.steps, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
-
     def before_train(self):
         p = self.phase
         set_size(self.dls, p.size, p.valid_size or p.size); set_augment(self.dls, p.augment)
+        if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
         self.opt.freeze_to(len(self.opt.param_lists)-(p.groups or len(self.opt.param_lists)))
         if p.freeze_stats: FreezeStats.before_train(self)
     def before_batch(self):
@@ -159,6 +144,30 @@ class RunPlan(Callback):
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
 
 # %% ../nbs/38_plan.ipynb #c020
+@patch(as_prop=True)
+def at(self:RunPlan):
+    "Number of the phase"
+    return max(i for i,s in enumerate(self.starts[:-1]) if s<=self.epoch)
+
+@patch(as_prop=True)
+def phase(self:RunPlan): return self.plan[self.at]
+
+@patch(as_prop=True)
+def done(self:RunPlan):
+    "Steps of this phase before this batch"
+    return (self.epoch-self.starts[self.at])*len(self.dls.train) + self.iter
+
+@patch(as_prop=True)
+def steps(self:RunPlan): return max(1, round(self.phase.epochs*len(self.dls.train)))
+
+@patch(as_prop=True)
+def position(self:RunPlan):
+    "In this phase, 0 to 1; in the last one by the clock where steps take longer than they were measured to"
+    last = self.at==len(self.plan)-1
+    if last and self.begun is None: self.begun = time.monotonic()
+    return min(1, max(self.done/self.steps, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
+
+# %% ../nbs/38_plan.ipynb #c023
 @patch
 def score(self:RunPlan, log:dict):
     "The number to compare states by, from a row of the log; more is better"
@@ -187,7 +196,7 @@ def restore(self:RunPlan):
     "Put the best state back into the model"
     if self.state: self.learn.model.load_state_dict(self.state)
 
-# %% ../nbs/38_plan.ipynb #c022
+# %% ../nbs/38_plan.ipynb #c025
 @patch
 def time_step(self:Learner,
     groups:int=None, # How many parameter groups train, counted from the head; all when `None`
@@ -210,7 +219,7 @@ def time_step(self:Learner,
     for p,o in trains.items(): p.requires_grad_(o)
     return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
 
-# %% ../nbs/38_plan.ipynb #c024
+# %% ../nbs/38_plan.ipynb #c027
 @patch
 def timed(self:Plan,
     learn,         # The `Learner` it shall run on
@@ -235,7 +244,7 @@ def timed(self:Plan,
         out.append(p)
     return Plan(out)
 
-# %% ../nbs/38_plan.ipynb #c027
+# %% ../nbs/38_plan.ipynb #c030
 def share_error(
     share:float, # For instance an accuracy
     n:int        # Rows it was measured on
@@ -243,7 +252,7 @@ def share_error(
     "Standard error of a share"
     return (share*(1-share)/n)**.5 if 0<=share<=1 else 0.
 
-# %% ../nbs/38_plan.ipynb #c029
+# %% ../nbs/38_plan.ipynb #c032
 def _start(learn, plan, runner, slack):
     "The head start of `plan`, validated and recorded; seconds of the validation"
     phase = next((p for p in plan if p.head_start), None)

@@ -6,9 +6,10 @@
 __all__ = ['held_out_losses', 'plain', 'mirror', 'crop', 'bearable']
 
 # %% ../nbs/35_probe.ipynb #c002
+import random
 from copy import deepcopy
-import torch, torch.nn.functional as F
-from .pixels import random_box
+import numpy as np, torch, torch.nn.functional as F
+from .augment import Augment, boxes
 
 # %% ../nbs/35_probe.ipynb #c005
 @torch.no_grad()
@@ -32,15 +33,15 @@ def plain(x):  return x
 def mirror(x): return x.flip(-1)
 
 def crop(
-    x,                # Images (n, 3, h, w)
-    strength=1.,      # 0 to 1, as for `set_augment`
-    min_scale=.35,    # Least share of the area at strength 1
-    ratio=(3/4,4/3)   # Least and greatest width/height
+    x,           # Images (n, 3, h, w)
+    strength=1., # 0 to 1, as for `set_augment`
+    augment=None # An `Augment`, of which only the crop is taken; 'basic' when `None`
 ):
     "Each image cropped at random and resized to where it was"
-    h,w = x.shape[-2:]
-    boxes = [map(round, random_box((w,h), 1-(1-min_scale)*strength, ratio)) for _ in x]
-    return torch.cat([F.interpolate(o[None,:,t:b,l:r], (h,w), mode='bilinear', antialias=True) for o,(l,t,r,b) in zip(x, boxes)])
+    n,_,h,w = x.shape
+    draws = (augment or Augment()).draw([random.getrandbits(64) for _ in x], 0, strength)
+    cut = boxes(draws, np.tile((w,h), (n,1)), np.tile((0,0,w,h), (n,1))).round().astype(int)
+    return torch.cat([F.interpolate(o[None,:,t:b,l:r], (h,w), mode='bilinear', antialias=True) for o,(l,t,r,b) in zip(x, cut)])
 
 # %% ../nbs/35_probe.ipynb #c011
 def bearable(
