@@ -64,17 +64,16 @@ def resample(
     img,       # (h, w, 3) uint8
     size,      # Height and width of the result, pixels
     box=None,  # Left, top, right, bottom in `img`, pixels, may lie outside; all of it when `None`
-    view=None, # 3 x 3, unit coordinates of the result -> of the box; as it is when `None`
+    view=None, # 3 x 3, an array or a list of rows, unit coordinates of the result -> of the box; as it is when `None`
     fill=None  # Grey level, 0 to 255, outside of `img`; its mirror image when `None`
 ) -> np.ndarray: # (*size, 3) uint8
     "What `view` of `box` shows, by one interpolation"
     h,w = img.shape[:2]
     l,t,r,b = box = (0,0,w,h) if box is None else box
-    view = np.eye(3) if view is None else view
-    signs = np.sign(view.diagonal()).astype(int)
-    if min(l,t)>=0 and r<=w and b<=h and abs(view).tolist()==np.eye(3).tolist():
-        out = _scaled(img[round(t):max(round(b),round(t)+1), round(l):max(round(r),round(l)+1)], size)
-        return out[::signs[1],::signs[0]]
+    (x,*across),(down,y,move),(*tilt,_) = view = np.eye(3) if view is None else view
+    if l>=0<=t and r<=w and b<=h and abs(x)==1==abs(y) and not any((*across, down, move, *tilt)):
+        l,t = round(l),round(t)
+        return _scaled(img[t:max(round(b),t+1), l:max(round(r),l+1)], size)[::int(y),::int(x)]
     m = place_matrix(size, box, view)
     k = int(np.sqrt(abs(np.linalg.det(m[:2,:2]-m[:2,2:]*m[2:,:2]))))
     if 1<k<=min(h,w):
