@@ -55,25 +55,6 @@ def _begun(data):
     return Image.open(BytesIO(data))
 
 # %% ../nbs/04_files.ipynb #c011
-def _dicom(data):
-    "The first frame of a DICOM file through its own tables and window"
-    from pydicom import dcmread
-    from pydicom.pixels import apply_modality_lut, apply_voi_lut
-    ds = dcmread(BytesIO(data))
-    x = ds.pixel_array[0] if int(ds.get('NumberOfFrames') or 1)>1 else ds.pixel_array
-    if x.ndim==3: return Image.fromarray(x)
-    x = apply_voi_lut(apply_modality_lut(x, ds), ds).astype(np.float32)
-    return Image.fromarray(x.max()-x if ds.PhotometricInterpretation=='MONOCHROME1' else x)
-
-def _begun(data):
-    "The image in the bytes `data`, its pixels not yet decoded where that can wait"
-    if data[128:132]==b'DICM': return _dicom(data)
-    if data[4:8]==b'ftyp' and data[8:11]!=b'avi': # not AVIF, which Pillow reads
-        from pillow_heif import register_heif_opener
-        register_heif_opener()
-    return Image.open(BytesIO(data))
-
-# %% ../nbs/04_files.ipynb #c014
 def _turbo(img, data):
     "JPEG `img`, whose bytes are `data`, decoded by simplejpeg where it is installed and can"
     if decode_jpeg is None or img.mode not in ('L','RGB'): return img
@@ -98,7 +79,7 @@ def _decoded(data, least):
     img.info = info
     return img
 
-# %% ../nbs/04_files.ipynb #c016
+# %% ../nbs/04_files.ipynb #c013
 class _Lenient(threading.local):
     "Whether Pillow decodes what there is of a truncated file: its one switch, made one for each thread"
     on = bool(ImageFile.LOAD_TRUNCATED_IMAGES)
@@ -133,7 +114,7 @@ def open_image(
         why,do = _told(e)
         raise CvkitError(f"Cannot read the image {name} ({why}): {do}.") from e
 
-# %% ../nbs/04_files.ipynb #c032
+# %% ../nbs/04_files.ipynb #c029
 def unreadable(
     paths # Image files by id: a Series or a dictionary
 ) -> dict: # Id -> the reason
