@@ -172,11 +172,13 @@ def dataloaders(self:Competition,
     "Fastai `DataLoaders` of images in [0, 1], not normalised"
     if valid is None: valid = self.holdout(seed=seed) if fold is None else self.folds(seed=seed)==fold
     items,lost = self.items(self.train),self.unreadable(look=False)
-    if lost: items = items[~items.image.isin(list(lost))]
+    store, at = None if cache is None else PixelCache(items.image, cache), np.arange(len(items))
+    if store: lost.update(store.unreadable); self._known.update(store.unreadable)
+    if lost: fine = ~items.image.isin(list(lost)); items,at = items[fine],at[fine.to_numpy()]
     splits = _split(items, valid, bs)
-    items,n = items.iloc[np.concatenate(splits)],len(splits[0])
-    store = None if cache is None else PixelCache(items.image, cache)
-    rows = flat_rows(items, self.y(items), None if store is None else np.arange(len(items)))
+    order,n = np.concatenate(splits),len(splits[0])
+    items = items.iloc[order]
+    rows = flat_rows(items, self.y(items), None if store is None else at[order])
     dsets = Datasets(rows, [[RowImage()], [RowTarget(), _target(self)]], splits=[slice(0,n),slice(n,None)], dl_type=RowsDL)
     dsets._dbunch_type = ImageLoaders
     aug = preset if isinstance(preset, Augment) else Augment(preset, seed, **({} if flip is None else dict(flip=flip)))
