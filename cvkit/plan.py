@@ -16,9 +16,12 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastcore.basics import patch
 from .callback.batchnorm import FreezeStats
+from .callback.gradual import ramp
+from .callback.mix import MixUpCutMix
+from .callback.resize import batch_at, size_at
 from .core import CvkitError, interrupts_heard, write_somewhere
 import cvkit.headstart
-from .dials import set_augment, set_size
+from .dials import get_augment, get_size, position, set_augment, set_bs, set_size, Turning
 
 # %% ../nbs/38_plan.ipynb #c005
 @dataclass
@@ -27,12 +30,16 @@ class Phase:
     name:str               # What it is called in the log
     epochs:float=None      # Passes over the training images; `None` fills the time that is left
     size:int=224           # Side of the training images, pixels
+    small:int=None         # Side at first, pixels: it grows to `size` over three quarters of the phase; `size` when `None`
     valid_size:int=None    # Side of the validation images; `size` when `None`
+    bs:int=None            # Images a batch at `size`, smaller images come in larger batches; as the loaders have it when `None`
     lr:float=2e-4          # Peak rate of the head
     body_lr:float=1.       # Peak rate of the body, as a share of `lr`
     groups:int=None        # How many parameter groups train, counted from the head; all when `None`
     warmup:float=.15       # Share of the steps in which the rate rises, linearly, from 1 % of its peak; then a cosine to 0.1 %
     augment:float=1.       # Strength of the random augmentation, 0 to 1
+    mix:float=0.           # Share of the batches whose images are blended, by MixUp or CutMix
+    ramp:bool=False        # `augment` and `mix` rise, hold, fall and are off at the end: see `cvkit.callback.gradual.ramp`
     freeze_stats:bool=True # Batch-norm statistics stay as they are
     head_start:bool=False  # Fit the head on features that are computed once, instead of training
 
@@ -46,11 +53,24 @@ def rate(
     return cos(pos) if not warmup else combine_scheds([warmup, 1-warmup], [SchedLin(.01, 1), cos])(pos)
 
 # %% ../nbs/38_plan.ipynb #c010
+@patch
+def at(self:Phase,
+    epoch:int, # Of the phase, from 0
+    bs:int     # Images a batch in the loaders
+) -> dict:     # `size` (height, width), `bs`, `rate` (a factor: the square root of how far the batch has grown), `augment`, `mix`
+    "What holds in an epoch"
+    pos = position(epoch, math.ceil(self.epochs))
+    size, bs, share = size_at(pos, self.small or self.size, self.size), self.bs or bs, ramp(pos) if self.ramp else 1.
+    n = batch_at(size, self.size, bs)
+    return dict(size=size, bs=n, rate=math.sqrt(n/bs), augment=share*self.augment, mix=share*self.mix)
+
+# %% ../nbs/38_plan.ipynb #c013
 class Plan(list):
     "Phases in the order in which they run"
     def table(self):
-        "One row a phase"
-        return pd.DataFrame([asdict(p) for p in self]).set_index('name')
+        "One row a phase, without the columns that none of them uses"
+        df = pd.DataFrame([asdict(p) for p in self]).set_index('name')
+        return df.loc[:, [df[k].astype(bool).any() and df[k].notna().any() for k in df]]
     def _repr_html_(self): return self.table().to_html(na_rep='')
     def to_json(self): return json.dumps([asdict(p) for p in self], indent=1)
     @classmethod
@@ -67,9 +87,9 @@ class Plan(list):
     ):
         "A head start, then everything at once with frozen batch-norm statistics at a slightly smaller size"
         small = max(step, round(size*train_share/step)*step)
-        return cls([Phase('head start', 0, size, size, head_start=True), Phase('fine-tune', epochs, small, size)])
+        return cls([Phase('head start', 0, size, head_start=True), Phase('fine-tune', epochs, small, valid_size=size)])
 
-# %% ../nbs/38_plan.ipynb #c013
+# %% ../nbs/38_plan.ipynb #c016
 @patch
 def check(self:Plan,
     learn # The `Learner` it shall run on
@@ -81,37 +101,44 @@ def check(self:Plan,
         if p.groups is not None and not 1<=p.groups<=n:
             raise CvkitError(f"Phase '{p.name}' trains {p.groups} groups, but the model has {n}: give 1 to {n}.")
         if p.epochs is not None and p.epochs<0: raise CvkitError(f"Phase '{p.name}' has {p.epochs} epochs: give 0 or more.")
-        if not 0<=p.augment<=1: raise CvkitError(f"Phase '{p.name}' has augmentation {p.augment}: give 0 to 1.")
-    sizes = {o for p in self for o in (p.size, p.valid_size or p.size)}
+        for k in ('augment','mix'):
+            if not 0<=(v := getattr(p, k))<=1: raise CvkitError(f"Phase '{p.name}' has `{k}={v}`: give 0 to 1.")
+        if p.small and p.small>p.size: raise CvkitError(f"Phase '{p.name}' grows from {p.small} to {p.size}: give a `small` that is no larger.")
+        if p.bs is not None and not 1<=p.bs<=learn.dls.train.n: raise CvkitError(f"Phase '{p.name}' has batches of {p.bs}: give 1 to {learn.dls.train.n}.")
+    sizes = {o for p in self for o in (p.size, p.small or p.size, p.valid_size or p.size)}
     if getattr(next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
         raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
 
-# %% ../nbs/38_plan.ipynb #c016
+# %% ../nbs/38_plan.ipynb #c019
 @patch
 def show(self:Plan,
     learn=None,       # Tells how many groups there are
     figsize=(10,2.2)  # Inches
 ):
-    "Size, rates, trained groups and augmentation over the epochs"
-    n = len(learn.opt.param_lists) if learn and learn.opt else None
+    "Size, rates, trained groups, augmentation and blends over the epochs"
+    n, bs = (len(learn.opt.param_lists) if learn.opt else None, learn.dls.train.bs) if learn else (None, 32)
     rows, start = [], 0.
     for p in self.trained:
-        e = p.epochs or 1.
+        p = replace(p, epochs=p.epochs or 1.)
         body = p.body_lr if p.groups!=1 else 0
-        rows += [(start+e*i/100, p.size, lr := p.lr*rate(i/100, p.warmup), lr*body, p.groups or n or 1, p.augment) for i in range(101)]
-        start += e
-    x,size,lr,body,groups,aug = zip(*rows)
+        for i in range(101):
+            now = p.at(min(int(p.epochs*i/100), math.ceil(p.epochs)-1), bs)
+            lr = p.lr*rate(i/100, p.warmup)*now['rate']
+            rows.append((start+p.epochs*i/100, max(now['size']), lr, lr*body, p.groups or n or 1, now['augment'], now['mix']))
+        start += p.epochs
+    x,size,lr,body,groups,aug,mix = zip(*rows)
     fig = figure.Figure(figsize=figsize, layout='constrained')
     axs = fig.subplots(1, 4)
     for ax,y,title in zip(axs, (size,lr,groups,aug), ('size, px','rate','trained groups','augmentation')):
         ax.plot(x, y); ax.set(title=title, xlabel='epoch')
         if y is not lr: ax.set_ylim(0, max(y)*1.1+1e-9)
-    if body!=lr: axs[1].plot(x, body, label='body'); axs[1].legend(['head','body'])
+    if body!=lr: axs[1].plot(x, body); axs[1].legend(['head','body'])
+    if any(mix): axs[3].plot(x, mix); axs[3].legend(['strength','blended'], loc='upper left'); axs[3].set_ylim(0, 1.7*max(aug+mix))
     return fig
 
-# %% ../nbs/38_plan.ipynb #c019
-class RunPlan(Callback):
+# %% ../nbs/38_plan.ipynb #c022
+class RunPlan(Turning):
     "Run a plan inside one `fit`, keep the best state, stop at the deadline"
     order = TrackerCallback.order # after `Recorder` has written the epoch's row
     def __init__(self,
@@ -123,27 +150,26 @@ class RunPlan(Callback):
         on_epoch=None     # Called with the row of the log after every epoch
     ):
         self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch = monitor,maximize,deadline,keep,on_epoch
-        self.best,self.state,self.history = None,None,[]
+        self.best,self.state,self.history,self.blend = None,None,[],MixUpCutMix(p=0.)
         self.set_plan(plan)
     def set_plan(self, plan):
         self.plan, self.begun = plan.trained, None
         self.starts = [sum(math.ceil(p.epochs) for p in self.plan[:i]) for i in range(len(self.plan)+1)]
     def before_train(self):
         p = self.phase
-        set_size(self.dls, p.size, p.valid_size or p.size); set_augment(self.dls, p.augment)
         if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
         self.opt.freeze_to(len(self.opt.param_lists)-(p.groups or len(self.opt.param_lists)))
         if p.freeze_stats: FreezeStats.before_train(self)
     def before_batch(self):
         if not self.training: return
         p = self.phase
-        lr, n = p.lr*rate(self.position, p.warmup), len(self.opt.param_lists)
+        lr, n = p.lr*rate(self.position, p.warmup)*self.factor, len(self.opt.param_lists)
         self.opt.set_hyper('lr', [lr*p.body_lr]*(n-1)+[lr])
     def after_batch(self):
-        if self.training and (self.done+1>=self.steps or time.monotonic()>self.deadline): raise CancelTrainException
+        if self.training and (round((self.phase.epochs-self.done)*len(self.dls.train))<=1 or time.monotonic()>self.deadline): raise CancelTrainException
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
 
-# %% ../nbs/38_plan.ipynb #c020
+# %% ../nbs/38_plan.ipynb #c024
 @patch(as_prop=True)
 def at(self:RunPlan):
     "Number of the phase"
@@ -154,20 +180,38 @@ def phase(self:RunPlan): return self.plan[self.at]
 
 @patch(as_prop=True)
 def done(self:RunPlan):
-    "Steps of this phase before this batch"
-    return (self.epoch-self.starts[self.at])*len(self.dls.train) + self.iter
-
-@patch(as_prop=True)
-def steps(self:RunPlan): return max(1, round(self.phase.epochs*len(self.dls.train)))
+    "Passes of this phase before this batch"
+    return self.epoch-self.starts[self.at] + self.iter/len(self.dls.train)
 
 @patch(as_prop=True)
 def position(self:RunPlan):
     "In this phase, 0 to 1; in the last one by the clock where steps take longer than they were measured to"
     last = self.at==len(self.plan)-1
     if last and self.begun is None: self.begun = time.monotonic()
-    return min(1, max(self.done/self.steps, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
+    return min(1, max(self.done/self.phase.epochs, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
 
-# %% ../nbs/38_plan.ipynb #c023
+# %% ../nbs/38_plan.ipynb #c026
+@patch
+def now(self:RunPlan): return get_size(self.dls), getattr(self.dls.train, 'bs', None), get_augment(self.dls)
+
+@patch
+def set(self:RunPlan, was):
+    "Loaders as `now` found them"
+    (train,*valid), bs, strength = was
+    set_size(self.dls, train, valid[0] if valid else None)
+    if bs: set_bs(self.dls, bs)
+    if strength is not None: set_augment(self.dls, strength)
+
+@patch
+def turn(self:RunPlan, pos):
+    "Loaders for this epoch, whatever its place in the whole"
+    p, n = self.phase, self.dls.train.n
+    now = p.at(self.epoch-self.starts[self.at], self.was[1])
+    set_size(self.dls, now['size'], p.valid_size or p.size); set_augment(self.dls, now['augment'])
+    if (bs := min(n, now['bs']))!=self.dls.train.bs: set_bs(self.dls, bs)
+    self.factor, self.blend.p = now['rate'], now['mix']
+
+# %% ../nbs/38_plan.ipynb #c029
 @patch
 def score(self:RunPlan, log:dict):
     "The number to compare states by, from a row of the log; more is better"
@@ -188,7 +232,7 @@ def record(self:RunPlan, name, log:dict):
 def after_epoch(self:RunPlan):
     rec = self.learn.recorder
     log = dict(zip(rec.metric_names[1:], rec.values[-1]))
-    self.record(self.phase.name, dict(epoch=self.epoch+1, size=self.phase.size, lr=self.opt.hypers[-1]['lr'], **log))
+    self.record(self.phase.name, dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **log))
     if time.monotonic()>self.deadline: raise CancelFitException
 
 @patch
@@ -196,7 +240,7 @@ def restore(self:RunPlan):
     "Put the best state back into the model"
     if self.state: self.learn.model.load_state_dict(self.state)
 
-# %% ../nbs/38_plan.ipynb #c025
+# %% ../nbs/38_plan.ipynb #c032
 @patch
 def time_step(self:Learner,
     groups:int=None, # How many parameter groups train, counted from the head; all when `None`
@@ -219,7 +263,15 @@ def time_step(self:Learner,
     for p,o in trains.items(): p.requires_grad_(o)
     return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
 
-# %% ../nbs/38_plan.ipynb #c027
+# %% ../nbs/38_plan.ipynb #c034
+def _epoch(learn, phase, bs):
+    "Seconds of an epoch of `phase` without validation; one that grows is as at first for 3/8 of the time and as at last for 5/8"
+    def at(epoch):
+        now = replace(phase, epochs=9).at(epoch, bs)
+        set_size(learn.dls, now['size'], phase.valid_size or phase.size); set_bs(learn.dls, min(learn.dls.train.n, now['bs']))
+        return len(learn.dls.train)*learn.time_step(phase.groups)
+    return (3*at(0)+5*at(8))/8 if phase.small else at(8)
+
 @patch
 def timed(self:Plan,
     learn,         # The `Learner` it shall run on
@@ -227,13 +279,10 @@ def timed(self:Plan,
     valid:float=0. # Seconds of one validation
 ) -> Plan:         # The same phases with all epochs given; an open phase that would see less than a quarter of the images is left out
     "Give open phases as many epochs as fit into the time"
-    n_open, n, begun = sum(p.epochs is None for p in self.trained), len(learn.dls.train), time.monotonic()
+    n_open, bs, begun = sum(p.epochs is None for p in self.trained), learn.dls.train.bs, time.monotonic()
     if not n_open: return Plan(self)
-    def epoch(p):
-        "Seconds of an epoch without validation"
-        set_size(learn.dls, p.size, p.valid_size or p.size)
-        return n*learn.time_step(p.groups)
-    each = [p.head_start or epoch(p) for p in self]
+    each = [p.head_start or _epoch(learn, p, bs) for p in self]
+    set_bs(learn.dls, bs)
     closed = sum(p.epochs*e+valid*math.ceil(p.epochs) for p,e in zip(self, each) if p.epochs and not p.head_start)
     left, out = (seconds-closed-(time.monotonic()-begun))/n_open, []
     for p,e in zip(self, each):
@@ -244,7 +293,7 @@ def timed(self:Plan,
         out.append(p)
     return Plan(out)
 
-# %% ../nbs/38_plan.ipynb #c030
+# %% ../nbs/38_plan.ipynb #c037
 def share_error(
     share:float, # For instance an accuracy
     n:int        # Rows it was measured on
@@ -252,7 +301,7 @@ def share_error(
     "Standard error of a share"
     return (share*(1-share)/n)**.5 if 0<=share<=1 else 0.
 
-# %% ../nbs/38_plan.ipynb #c032
+# %% ../nbs/38_plan.ipynb #c039
 def _start(learn, plan, runner, slack):
     "The head start of `plan`, validated and recorded; seconds of the validation"
     phase = next((p for p in plan if p.head_start), None)
@@ -282,14 +331,17 @@ def fit_plan(self:Learner,
     deadline = time.monotonic()+60*minutes if minutes else math.inf
     runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch)
     runner.learn = self
+    runner.was = runner.now()
     try:
         with interrupts_heard():
             valid = _start(self, plan, runner, slack)
             if minutes: plan = plan.timed(self, deadline-time.monotonic(), valid)
             runner.set_plan(plan)
             self.plan = plan
-            if plan.trained: self.fit(runner.starts[-1], cbs=runner)
+            blends = [runner.blend] if any(p.mix for p in plan.trained) else []
+            if plan.trained: self.fit(runner.starts[-1], cbs=[runner, *blends])
     finally:
         runner.learn = self
+        runner.put_back()
         runner.restore()
     return runner.history
