@@ -22,6 +22,7 @@ def _parser():
     p.add_argument('--folds', type=int, help='number of models; 1 holds out a fifth')
     p.add_argument('--size', type=int, help='side of the images, pixels')
     p.add_argument('--flip', action=argparse.BooleanOptionalAction, help='whether images may be mirrored')
+    p.add_argument('--cache', type=int, metavar='PIXELS', help='keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training')
     p.add_argument('--out', help='where the submission is written')
     p.add_argument('--from', dest='from_run', metavar='RUN', help='run folder: predict and submit with its models')
     p.add_argument('--seed', type=int, help='of everything random')

@@ -69,12 +69,13 @@ def make_learner(
     comp,         # A `Competition`
     valid,        # Whether a training row is held out, by id
     weights=None, # For `timm_learner`
-    path='.'      # Where the learner keeps its files
+    path='.',     # Where the learner keeps its files
+    cache=None    # Keep images decoded on disk, their short side so many pixels
 ):
     "The learner of one fold"
     images = comp.items().image
     n = int((~valid.reindex(images.index).to_numpy(bool) & ~images.isin(list(comp.unreadable(look=False)))).sum())
-    dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if run.flip is False else .5)
+    dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if run.flip is False else .5, cache=cache)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
     return timm_learner(dls, run.arch, weights, size=run.size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
@@ -166,7 +167,7 @@ def train_fold(
 ):
     "Train, then predict the held-out and the test rows with the best state, also when training is interrupted"
     seed_all(run.asked['seed']+fold)
-    learn = make_learner(run, comp, valid, weights, folder)
+    learn = make_learner(run, comp, valid, weights, folder, run.asked['cache'])
     if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {Path(next(iter(lost))).name}")
     _room_for(learn, folder, run.asked['folds']-fold)
     metric, before, held = learn.metrics[0].name, len(history), comp.train[valid.reindex(comp.train.index).to_numpy(bool)]
@@ -224,6 +225,7 @@ def cvkit_run(
     folds:int=1,                      # 1: a fifth is held out; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
     flip:bool=None,                   # Whether images may be mirrored; told by held-out images when `None`
+    cache:int=None,                   # Keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models
     seed:int=0                        # Of everything random
