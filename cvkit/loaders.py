@@ -21,6 +21,7 @@ from .data import Competition
 from .files import open_image
 from .pixels import Frame
 from .resample import opencv
+from .ring import Ring
 import cvkit.files, cvkit.folds
 
 # %% ../nbs/16_loaders.ipynb #c005
@@ -61,7 +62,7 @@ def flat_rows(
 class RowsDL(TfmdDL):
     "Batches of flat rows, all pictures of a batch in one block of bytes"
     def __init__(self, dataset, bs=64, seed=0, cache=None, **kwargs):
-        self.seed,self.cache,self.epoch = seed,cache,-1
+        self.seed,self.cache,self.epoch,self.ring = seed,cache,-1,None
         super().__init__(dataset, bs=bs, **kwargs)
         self.bad = torch.zeros(self.n or 0, dtype=torch.uint8).share_memory_()
 
@@ -70,6 +71,17 @@ class RowsDL(TfmdDL):
     def before_iter(self):
         super().before_iter()
         self.epoch += 1
+
+    def __iter__(self):
+        ring = self.ring = self._ring() # a local name, so that it lives as long as this iterator
+        for b in super().__iter__():
+            self.ring = None # the workers have it by now
+            yield b
+
+    def _ring(self):
+        "A new ring, where there are workers and the batch is copied afterwards"
+        n,frame = self.fake_l.num_workers,self.frame
+        if n and frame and self.after_batch.fs: return Ring(n, 2+self.fake_l.prefetch_factor, self.bs*np.prod(frame.size)*3)
 
     def get_idxs(self): return np.random.default_rng([self.seed,self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
 
@@ -89,10 +101,14 @@ class RowsDL(TfmdDL):
 
     def read(self, idxs):
         "The batch of the rows at `idxs`"
+        x,*ys = self._read(idxs)
+        return self.ring.put(self.offs, x, *ys) if self.ring else (TensorImage(torch.from_numpy(x).permute(0,3,1,2)), *ys)
+
+    def _read(self, idxs):
         rows = self.dataset.items[np.asarray(idxs)]
         draws = self.frame.draw(rows['key'], self.epoch) if self.dataset.split_idx==0 else None
         x = self.frame.batch([partial(self.pixels, *o) for o in zip(idxs, rows['image'], rows['at'])], draws)
-        return TensorImage(torch.from_numpy(x).permute(0,3,1,2)), *(tl.tfms(rows) for tl in self.dataset.tls[1:])
+        return x, *(tl.tfms(rows) for tl in self.dataset.tls[1:])
 
     def pixels(self, i, path, at, least):
         "The image of row `i` as (h, w, 3) uint8, from the cache where it is there"
@@ -100,7 +116,7 @@ class RowsDL(TfmdDL):
         try: return np.asarray(open_image(path, least))
         except CvkitError: self.bad[i] = 1; return np.full((8,8,3), 128, np.uint8)
 
-# %% ../nbs/16_loaders.ipynb #c014
+# %% ../nbs/16_loaders.ipynb #c016
 @patch
 def unreadable(self:Competition,
     df=None,       # Rows of `train` or `test`; `train` by default
@@ -114,7 +130,7 @@ def unreadable(self:Competition,
     bad = {p: why for p,why in known.items() if why}
     return {p: bad[p] for p in images[images.isin(list(bad))]} if bad else {}
 
-# %% ../nbs/16_loaders.ipynb #c016
+# %% ../nbs/16_loaders.ipynb #c018
 class ImageLoaders(DataLoaders):
     "`DataLoaders` with the `ids` of their rows, (train, valid), and what was found `unreadable`"
     def __init__(self, *loaders, **kwargs):
@@ -140,7 +156,7 @@ class ImageLoaders(DataLoaders):
         if getattr(dl, 'frame', None): self._marks.append((dl.bad, dl.dataset.items))
         return dl
 
-# %% ../nbs/16_loaders.ipynb #c018
+# %% ../nbs/16_loaders.ipynb #c020
 def _split(items, valid, bs):
     "Positions of the training and the validation rows of `items`"
     at = valid.index.get_indexer(items.index)
@@ -152,7 +168,7 @@ def _split(items, valid, bs):
     if len(train)<bs: raise CvkitError(f"There are {len(train)} training images for batches of {bs}: lower `bs`.")
     return train, held
 
-# %% ../nbs/16_loaders.ipynb #c020
+# %% ../nbs/16_loaders.ipynb #c022
 @patch
 def dataloaders(self:Competition,
     size=224,            # Side of the images in pixels, or (height, width)

@@ -51,7 +51,7 @@ def _warped(img, size, m, fill):
     h,w = size
     if cv2 := opencv():
         border = dict(borderMode=cv2.BORDER_REFLECT) if fill is None else dict(borderMode=cv2.BORDER_CONSTANT, borderValue=(fill,)*3)
-        if np.allclose(m[2], (0,0,1)): return cv2.warpAffine(img, m[:2], (w,h), flags=cv2.INTER_LINEAR|cv2.WARP_INVERSE_MAP, **border)
+        if m[2].tolist()==[0,0,1]: return cv2.warpAffine(img, m[:2], (w,h), flags=cv2.INTER_LINEAR|cv2.WARP_INVERSE_MAP, **border)
         return cv2.warpPerspective(img, m, (w,h), flags=cv2.INTER_LINEAR|cv2.WARP_INVERSE_MAP, **border)
     places = np.stack([*np.meshgrid(np.arange(w), np.arange(h)), np.ones((h,w))], -1)@m.T
     grid = (2*places[...,:2]/places[...,2:]+1)/(img.shape[1],img.shape[0])-1
