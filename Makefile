@@ -10,12 +10,13 @@ READY  := .venv/ready-$(PYVER)
 READY2 := .venv-current/ready-$(PYVER)
 export HF_HUB_OFFLINE = 1
 
-.PHONY: help demo test older export readme docs clean .venv .venv-current python
+.PHONY: help demo test older families export readme docs clean .venv .venv-current python
 
 help:
 	@echo "make demo    train on handwritten digits and write a submission (first 2 to 5 minutes of installation, then about 2)"
 	@echo "make test    every check and every notebook, on both sets of versions (installation, then a few minutes on 2 cores)"
 	@echo "make older   every notebook on the older versions of Kaggle's image, in a third environment"
+	@echo "make families  a small member of every family of timm through the adapter (minutes on 2 cores; goes on where it was stopped)"
 	@echo "make export  notebooks -> cvkit/, and the notebooks cleaned"
 	@echo "make readme  nbs/index.ipynb -> README.md"
 	@echo "make docs    notebooks -> _docs/ (with Quarto where it is installed)"
@@ -38,6 +39,9 @@ older: python
 	@test -d .venv-older/lib/python$(PYVER) && .venv-older/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv-older
 	@.venv-older/bin/python $(PIP) -c constraints/older.txt -e ".[demo,fast,formats,dev]"
 	OMP_NUM_THREADS=1 .venv-older/bin/nbdev_test --n_workers 2 --timing
+
+families: $(READY)
+	OMP_NUM_THREADS=1 .venv/bin/python bench/families.py --jobs 2
 
 export: $(READY)
 	.venv/bin/nbdev_export
