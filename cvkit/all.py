@@ -10,7 +10,7 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan',
            'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run',
            'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'check_submission',
-           'write_submission', 'fold_batchnorm', 'to_depthwise']
+           'write_submission', 'fold_batchnorm', 'show_cam', 'to_depthwise']
 
 # %% ../nbs/70_all.ipynb #c002
 import cvkit.check, cvkit.folds, cvkit.headstart, cvkit.loaders
@@ -27,6 +27,7 @@ from .dials import set_augment, set_bs, set_flip, set_size
 from .heads import CosineLinear, GeM, Neck, make_head, repool, swap_head
 from .ladder import climb
 from .learner import predict, timm_learner, train_counts
+from .look import show_cam
 from .losses import class_weights, make_loss
 from .margins import MarginLoss, MarginWarmup, PartialFC, margins_from_counts
 from .oof import Ledger
@@ -44,4 +45,4 @@ _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_bod
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'check_submission', 'write_submission',
-         'fold_batchnorm', 'to_depthwise']
+         'fold_batchnorm', 'show_cam', 'to_depthwise']
