@@ -99,22 +99,26 @@ class RowsDL(TfmdDL):
         if self.frame is None: yield from super().create_batches(samps)
         else: yield from map(self.read, chunked(samps, self.bs, self.drop_last))
 
-    def read(self, idxs):
-        "The batch of the rows at `idxs`"
-        x,*ys = self._read(idxs)
-        return self.ring.put(self.offs, x, *ys) if self.ring else (TensorImage(torch.from_numpy(x).permute(0,3,1,2)), *ys)
+# %% ../nbs/16_loaders.ipynb #rowsdlread
+@patch
+def read(self:RowsDL, idxs):
+    "The batch of the rows at `idxs`"
+    x,*ys = self._read(idxs)
+    return self.ring.put(self.offs, x, *ys) if self.ring else (TensorImage(torch.from_numpy(x).permute(0,3,1,2)), *ys)
 
-    def _read(self, idxs):
-        rows = self.dataset.items[np.asarray(idxs)]
-        draws = self.frame.draw(rows['key'], self.epoch) if self.dataset.split_idx==0 else None
-        x = self.frame.batch([partial(self.pixels, *o) for o in zip(idxs, rows['image'], rows['at'])], draws)
-        return x, *(tl.tfms(rows) for tl in self.dataset.tls[1:])
+@patch
+def _read(self:RowsDL, idxs):
+    rows = self.dataset.items[np.asarray(idxs)]
+    draws = self.frame.draw(rows['key'], self.epoch) if self.dataset.split_idx==0 else None
+    x = self.frame.batch([partial(self.pixels, *o) for o in zip(idxs, rows['image'], rows['at'])], draws)
+    return x, *(tl.tfms(rows) for tl in self.dataset.tls[1:])
 
-    def pixels(self, i, path, at, least):
-        "The image of row `i` as (h, w, 3) uint8, from the cache where it is there"
-        if at>=0: return self.cache[at]
-        try: return np.asarray(open_image(path, least))
-        except CvkitError: self.bad[i] = 1; return np.full((8,8,3), 128, np.uint8)
+@patch
+def pixels(self:RowsDL, i, path, at, least):
+    "The image of row `i` as (h, w, 3) uint8, from the cache where it is there"
+    if at>=0: return self.cache[at]
+    try: return np.asarray(open_image(path, least))
+    except CvkitError: self.bad[i] = 1; return np.full((8,8,3), 128, np.uint8)
 
 # %% ../nbs/16_loaders.ipynb #c016
 @patch

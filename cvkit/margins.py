@@ -220,6 +220,7 @@ def _summed(a, b):
     for r,g in (a,b): grad.index_add_(0, torch.searchsorted(rows, r), g)
     return rows,grad
 
+# %% ../nbs/22_margins.ipynb #pfcclass
 class PartialFC(WithinBatch):
     "Train a `CosineLinear` on the classes of each batch and some others (An et al. 2021)"
     order = TrainEvalCallback.order+1 # before fastai's MixUp takes the targets, and before gradients are scaled back or clipped
