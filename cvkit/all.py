@@ -5,15 +5,15 @@
 # %% auto #0
 __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_body', 'PixelCache', 'FreezeStats',
            'GradualAugment', 'MixUpCutMix', 'ProgressiveResize', 'CvkitError', 'chip', 'seed_all', 'where',
-           'Competition', 'set_augment', 'set_bs', 'set_flip', 'set_size', 'CosineLinear', 'GeM', 'Neck', 'make_head',
-           'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts', 'class_weights', 'make_loss',
-           'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan',
-           'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run',
-           'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'check_submission',
-           'write_submission', 'fold_batchnorm', 'show_cam', 'to_depthwise']
+           'Competition', 'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck',
+           'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
+           'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger',
+           'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof',
+           'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler',
+           'train_targets', 'check_submission', 'write_submission', 'fold_batchnorm', 'show_cam', 'to_depthwise']
 
 # %% ../nbs/70_all.ipynb #c002
-import cvkit.check, cvkit.folds, cvkit.headstart, cvkit.loaders
+import cvkit.check, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders
 from .augment import Augment
 from .backbone import lite0_weights, param_groups, stage_splitter, timm_body
 from .cache import PixelCache
@@ -24,7 +24,7 @@ from .callback.resize import ProgressiveResize
 from .core import CvkitError, chip, seed_all, where
 from .data import Competition
 from .dials import set_augment, set_bs, set_flip, set_size
-from .heads import CosineLinear, GeM, Neck, make_head, repool, swap_head
+from .heads import ColumnsNet, CosineLinear, GeM, Neck, make_head, over_images, repool, swap_head
 from .ladder import climb
 from .learner import predict, timm_learner, train_counts
 from .look import show_cam
@@ -42,7 +42,7 @@ from .surgery import fold_batchnorm, to_depthwise
 
 # %% ../nbs/70_all.ipynb #c003
 _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_body', 'PixelCache', 'FreezeStats', 'GradualAugment', 'MixUpCutMix', 'ProgressiveResize', 'CvkitError', 'chip', 'seed_all', 'where', 'Competition',
-         'set_augment', 'set_bs', 'set_flip', 'set_size', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
+         'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'check_submission', 'write_submission',
          'fold_batchnorm', 'show_cam', 'to_depthwise']

@@ -174,9 +174,10 @@ def named_groups(self:Body) -> list:
 
 @patch
 def groups(self:Body) -> list:
-    "Parameters by stage, each exactly once"
+    "Parameters by stage, each exactly once; those of a body around the model with the last"
     params = dict(self.model.named_parameters())
-    return [[params[n] for n in o] for o in self.named_groups()]
+    *rest,last = [[params[n] for n in o] for o in self.named_groups()]
+    return [*rest, last+[p for n,p in self.named_parameters() if not n.startswith('model.')]]
 
 @patch(as_prop=True)
 def group_names(self:Body): return ['stem'] + [f'stage{i}' for i in range(1, len(self.named_groups()))]

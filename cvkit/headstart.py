@@ -12,6 +12,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from torch import nn
 from .core import bar, CvkitError
+from .learner import inputs
 
 # %% ../nbs/33_headstart.ipynb #c005
 @torch.no_grad()
@@ -21,7 +22,7 @@ def pooled_features(
 ) -> tuple: # Features (n, d) and targets (n, ...), on the CPU, in the order of `dl`
     "The pooled features of every image of `dl`, in evaluation mode"
     learn.model.to(learn.dls.device).eval()
-    out = [(learn.model.features(b[0]), b[1]) for b in bar(dl)]
+    out = [(learn.model.features(*xs), b[len(xs)]) for b in bar(dl) for xs in [inputs(learn, b)]]
     return tuple(torch.cat([o.as_subclass(torch.Tensor).cpu() for o in os]) for os in zip(*out))
 
 # %% ../nbs/33_headstart.ipynb #c008

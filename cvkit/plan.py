@@ -22,6 +22,7 @@ from .callback.resize import batch_at, size_at
 from .core import CvkitError, interrupts_heard, write_somewhere
 import cvkit.headstart
 from .dials import get_augment, get_size, position, set_augment, set_bs, set_size, Turning
+from .learner import inputs
 
 # %% ../nbs/38_plan.ipynb #c005
 @dataclass
@@ -256,7 +257,8 @@ def time_step(self:Learner,
     times = [time.monotonic()]
     with torch.random.fork_rng():
         for b,_ in zip(self.dls.train, range(n+1)):
-            self.loss_func(self.model(b[0]), b[1]).backward(); self.model.zero_grad()
+            xs = inputs(self, b)
+            self.loss_func(self.model(*xs), *b[len(xs):]).backward(); self.model.zero_grad()
             if torch.accelerator.is_available(): torch.accelerator.synchronize()
             times.append(time.monotonic())
     for k,v in self.model.named_buffers(): v.copy_(bufs[k])

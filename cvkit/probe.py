@@ -10,6 +10,7 @@ import random
 from copy import deepcopy
 import numpy as np, torch, torch.nn.functional as F
 from .augment import Augment, boxes
+from .learner import inputs
 
 # %% ../nbs/35_probe.ipynb #c005
 @torch.no_grad()
@@ -22,9 +23,10 @@ def held_out_losses(
     loss, out, seen = deepcopy(getattr(learn.dls.train_ds, 'loss_func', learn.loss_func)), [[] for _ in views], 0
     loss.reduction = 'none'
     learn.model.to(learn.dls.device).eval()
-    for x,y in learn.dls.valid:
-        x = x.as_subclass(torch.Tensor)
-        for view,o in zip(views, out): o.append(loss(learn.model(view(x)), y).as_subclass(torch.Tensor).reshape(len(y), -1).mean(1).cpu())
+    for b in learn.dls.valid:
+        x,*columns = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
+        y = b[-1]
+        for view,o in zip(views, out): o.append(loss(learn.model(view(x), *columns), y).as_subclass(torch.Tensor).reshape(len(y), -1).mean(1).cpu())
         if (seen := seen+len(y))>=n: break
     return [torch.cat(o)[:n] for o in out]
 
@@ -33,11 +35,12 @@ def plain(x):  return x
 def mirror(x): return x.flip(-1)
 
 def crop(
-    x,           # Images (n, 3, h, w)
+    x,           # Images (n, 3, h, w), or several of each row (n, k, 3, h, w)
     strength=1., # 0 to 1, as for `set_augment`
     augment=None # An `Augment`, of which only the crop is taken; 'basic' when `None`
 ):
     "Each image cropped at random and resized to where it was"
+    if x.ndim==5: return crop(x.flatten(0,1), strength, augment).unflatten(0, x.shape[:2])
     n,_,h,w = x.shape
     draws = (augment or Augment()).draw([random.getrandbits(64) for _ in x], 0, strength)
     cut = boxes(draws, np.tile((w,h), (n,1)), np.tile((0,0,w,h), (n,1))).round().astype(int)

@@ -89,13 +89,14 @@ class CutMix(Mix):
     def __init__(self, alpha:float=1., **kwargs): super().__init__(alpha, **kwargs)
     def blend(self, xb, perm, rng):
         "The inputs blended, and λ"
-        if lost := [tuple(x.shape) for x in xb if x.ndim!=4]:
+        if lost := [tuple(x.shape) for i,x in enumerate(xb) if x.ndim<4 and not (i and x.ndim==2)]:
             raise CvkitError(f"CutMix cuts images (n, c, h, w), and an input has the shape {lost[0]}: take `MixUp`.")
-        (h,w),lam = xb[0].shape[2:],rng.beta(self.alpha, self.alpha)
+        (h,w),lam = xb[0].shape[-2:],rng.beta(self.alpha, self.alpha)
         t,b,l,r = box = cut_box((h,w), lam, *rng.random(2))
-        return tuple(cutmix(x, x[perm], box) for x in xb), 1-(b-t)*(r-l)/(h*w)
+        lam = 1-(b-t)*(r-l)/(h*w)
+        return tuple(mixup(x, x[perm], lam) if x.ndim==2 else cutmix(x, x[perm], box) for x in xb), lam
 
-# %% ../../nbs/18_callback.mix.ipynb #c034
+# %% ../../nbs/18_callback.mix.ipynb #c036
 class MixUpCutMix(Mix):
     "Either MixUp or CutMix, drawn for every batch"
     def __init__(self,
