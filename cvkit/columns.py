@@ -14,11 +14,13 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from .core import CvkitError, one_of
 
 # %% ../nbs/08_columns.ipynb #c005
-def _numbers(col):
-    "`col` as floats, or `None` where one of its values is no number, or its type says that it is a category"
-    if isinstance(col.dtype, pd.CategoricalDtype): return None
-    n = pd.to_numeric(col, errors='coerce').astype(float)
-    return n if (n.notna()==col.notna()).all() and n.notna().any() else None
+def _floats(col): return pd.to_numeric(col, errors='coerce').astype(float).replace([np.inf,-np.inf], np.nan)
+
+def _is_number(col):
+    "Whether all values of `col` are numbers, and its type does not say that it is a category"
+    if isinstance(col.dtype, pd.CategoricalDtype): return False
+    there = _floats(col).notna()
+    return bool(there.any() and (there==col.notna()).all())
 
 class Columns:
     "Columns of a table as numbers, (rows, `len(self.names)`) float32"
@@ -27,7 +29,8 @@ class Columns:
         most:int=64 # Words of a column that get a place of their own, the most frequent ones
     ):
         if not df.shape[1]: raise CvkitError("There are no columns to make numbers of: name at least one.")
-        self.numbers,self.words = [c for c in df if _numbers(df[c]) is not None],[c for c in df if _numbers(df[c]) is None]
+        self.numbers = [c for c in df if _is_number(df[c])]
+        self.words = [c for c in df if c not in self.numbers]
         numbers = make_pipeline(SimpleImputer(strategy='median', add_indicator=True), StandardScaler())
         words = OneHotEncoder(handle_unknown='infrequent_if_exist', max_categories=most, sparse_output=False)
         self.tfm = ColumnTransformer([('numbers', numbers, self.numbers), ('words', words, self.words)], verbose_feature_names_out=False)
@@ -36,7 +39,7 @@ class Columns:
     def _table(self, df):
         for c in [*self.numbers, *self.words]: one_of('column', c, df.columns)
         text = df[self.words].astype(object).where(df[self.words].notna(), '').astype(str)
-        return pd.concat([df[self.numbers].apply(pd.to_numeric, errors='coerce').astype(float), text], axis=1)
+        return pd.concat([df[self.numbers].apply(_floats), text], axis=1)
 
     @property
     def names(self):

@@ -16,7 +16,7 @@ from fastai.torch_core import TensorBase, TensorImage
 from fastai.vision.data import get_grid
 from fastcore.basics import patch
 from .columns import Columns
-from .core import CvkitError
+from .core import CvkitError, one_of
 from .loaders import flat_rows, ImageLoaders, RowsDL
 
 # %% ../nbs/19_inputs.ipynb #c005
@@ -36,6 +36,7 @@ def together(
         else: out[f][codes] = rows[f]
     return out, names
 
+# %% ../nbs/19_inputs.ipynb #c008
 class ImageSet(TensorImage):
     "Images (n, k, 3, h, w), shown side by side"
     def show(self, ctx=None, **kwargs): return TensorImage(torch.cat([*self], -1)).show(ctx=ctx, **kwargs)
@@ -69,7 +70,7 @@ class JoinedDL(RowsDL):
         return x, *(tl.tfms(rows) for tl in self.dataset.tls[1:])
     def pixels(self, i, path, at, least): return super().pixels(i, path, at, least) if path else np.zeros((8,8,3), np.uint8)
 
-# %% ../nbs/19_inputs.ipynb #c008
+# %% ../nbs/19_inputs.ipynb #c011
 class TensorColumns(TensorBase):
     "Numbers beside the images, (n, m); nothing is drawn of them"
     def show(self, ctx=None, **kwargs): return ctx
@@ -88,7 +89,7 @@ def beside(
     out['columns'] = values
     return out
 
-# %% ../nbs/19_inputs.ipynb #c011
+# %% ../nbs/19_inputs.ipynb #c014
 class JoinedLoaders(ImageLoaders):
     "`ImageLoaders` of rows with `images` images each, or with columns, which `encode` makes numbers of"
     images = encode = None
@@ -99,7 +100,8 @@ class JoinedLoaders(ImageLoaders):
     def test_dl(self, test_items, rm_type_tfms=None, with_labels=False, **kwargs):
         "As that of `ImageLoaders`; of a frame with an id repeated, where images are joined, each id once, in the order of their first rows"
         if isinstance(test_items, pd.DataFrame):
-            df,test_items = test_items,flat_rows(test_items)
+            df = test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)])
+            test_items = flat_rows(df)
             if self.images: test_items,_ = together(test_items, df.index, self.images); df = df[~df.index.duplicated()]
             if self.encode: test_items = beside(test_items, self.encode(df))
         return super().test_dl(test_items, rm_type_tfms, with_labels, **kwargs)
@@ -110,17 +112,20 @@ def join(self:ImageLoaders,
     columns=None     # Frame by id with the columns that stand beside the images, such as `comp.train[['age','site']]`
 ) -> JoinedLoaders:  # `bs` counts rows
     "Loaders of the same rows, split and settings, with more to each item"
+    had = {k: getattr(self, k, None) for k in ('images','encode')}
+    if images and had['images'] or columns is not None and had['encode']: raise CvkitError("These loaders are joined so already: call `join` once, on those that `dataloaders` gives.")
     encode = None if columns is None else Columns(columns.loc[pd.unique(self.ids[0])])
     loaders,all_ids = [],[]
     for dl,ids in zip(self.loaders, self.ids):
         rows,(first,*rest) = dl.dataset.items,dl.dataset.tls
         if images: rows,ids = together(rows, ids, images)
         if encode: rows = beside(rows, encode(columns.loc[ids])); rest = [TfmdLists(rows, [RowColumns()], split_idx=dl.dataset.split_idx), *rest]
-        data = Datasets(tls=[tl._new(rows) for tl in (first,*rest)], n_inp=1+(encode is not None))
+        data = Datasets(tls=[tl._new(rows) for tl in (first,*rest)], n_inp=dl.n_inp+(encode is not None))
         own = dl.new(data, JoinedDL)
         if images: own.after_batch = copy(own.after_batch); own.after_batch.fs = own.after_batch.fs+[AsSets(images)]
         own._one_pass() # what a batch is made of has changed
         loaders.append(own); all_ids.append(ids)
     new = JoinedLoaders(*loaders, path=self.path, device=self.device)
-    new.ids,new.known,new.images,new.encode = tuple(all_ids),dict(self.known),images,encode
+    if len(all_ids[0])<new.train.bs: raise CvkitError(f"There are {len(all_ids[0])} training rows for batches of {new.train.bs}: lower `bs`.")
+    new.ids,new.known,new.images,new.encode = tuple(all_ids),dict(self.known),images or had['images'],encode or had['encode']
     return new

@@ -142,6 +142,7 @@ def show_cam(
         if not rows: raise CvkitError("There are no rows to show: give positions in the loader as `rows`, or `n` of 1 or more.")
         few = _at(dl, rows, bs=len(rows), num_workers=0)
         x,*ys = b = few.one_batch()
+        if x.ndim!=4 or len(ys)>1: raise CvkitError("A map belongs to one image and nothing else: these rows have several images, or columns beside them.")
         x,y = x.as_subclass(torch.Tensor),ys[0].as_subclass(torch.Tensor).cpu() if ys else None
         with torch.no_grad(): p = _probs(learn, learn.model.eval()(x), y, names)
         panels = [_panels(p[i], None if y is None else y[i], names) for i in range(len(rows))]

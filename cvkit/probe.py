@@ -25,12 +25,12 @@ def held_out_losses(
     learn.model.to(learn.dls.device).eval()
     for b in learn.dls.valid:
         x,*columns = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
-        y = b[-1]
+        y = b[1+len(columns)]
         for view,o in zip(views, out): o.append(loss(learn.model(view(x), *columns), y).as_subclass(torch.Tensor).reshape(len(y), -1).mean(1).cpu())
         if (seen := seen+len(y))>=n: break
     return [torch.cat(o)[:n] for o in out]
 
-# %% ../nbs/35_probe.ipynb #c007
+# %% ../nbs/35_probe.ipynb #c008
 def plain(x):  return x
 def mirror(x): return x.flip(-1)
 
@@ -46,7 +46,7 @@ def crop(
     cut = boxes(draws, np.tile((w,h), (n,1)), np.tile((0,0,w,h), (n,1))).round().astype(int)
     return torch.cat([F.interpolate(o[None,:,t:b,l:r], (h,w), mode='bilinear', antialias=True) for o,(l,t,r,b) in zip(x, cut)])
 
-# %% ../nbs/35_probe.ipynb #c011
+# %% ../nbs/35_probe.ipynb #c012
 def bearable(
     learn,                   # A `Learner` after its head start
     strengths=(1.,.5,.25),   # Strengths of augmentation to try, from the strongest
