@@ -6,7 +6,8 @@
 __all__ = ['main']
 
 # %% ../nbs/62_cli.ipynb #c002
-import argparse, sys, warnings
+import argparse, signal, sys, warnings
+from contextlib import contextmanager
 
 # %% ../nbs/62_cli.ipynb #c005
 def _parser():
@@ -29,10 +30,19 @@ def _parser():
     return p
 
 # %% ../nbs/62_cli.ipynb #c008
+@contextmanager
+def _later(*signals):
+    "`signals` that come within the block arrive at its end"
+    if not hasattr(signal, 'pthread_sigmask'): yield; return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try: yield
+    finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
 def _run(kws):
     "Exit code of a run; a mistake is one sentence"
-    from cvkit.core import CvkitError
-    from cvkit.run import cvkit_run
+    with _later(signal.SIGINT):
+        from cvkit.core import CvkitError
+        from cvkit.run import cvkit_run
     try: cvkit_run(**kws)
     except CvkitError as e: print(f'cvkit_run: {e}', file=sys.stderr); return 2
     except OSError as e:
