@@ -10,7 +10,8 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger',
            'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof',
            'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler',
-           'train_targets', 'check_submission', 'write_submission', 'fold_batchnorm', 'show_cam', 'to_depthwise']
+           'train_targets', 'check_submission', 'write_submission', 'fold_batchnorm', 'quick_depthwise', 'show_cam',
+           'to_depthwise']
 
 # %% ../nbs/70_all.ipynb #c002
 import cvkit.check, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders
@@ -23,6 +24,7 @@ from .callback.mix import MixUpCutMix
 from .callback.resize import ProgressiveResize
 from .core import CvkitError, chip, seed_all, where
 from .data import Competition
+from .depthwise import quick_depthwise
 from .dials import set_augment, set_bs, set_flip, set_size
 from .heads import ColumnsNet, CosineLinear, GeM, Neck, make_head, over_images, repool, swap_head
 from .ladder import climb
@@ -45,4 +47,4 @@ _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_bod
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'check_submission', 'write_submission',
-         'fold_batchnorm', 'show_cam', 'to_depthwise']
+         'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise']

@@ -23,6 +23,7 @@ from functools import partial
 from torch import nn
 from .backbone import Body, spare, stage_splitter, timm_body
 from .core import bar, chip, interrupts_heard, one_of, where
+from .depthwise import quick_depthwise
 from .heads import make_head, over_images, repool
 from .inputs import AsSets
 from .loaders import RowsDL
@@ -149,6 +150,7 @@ def timm_learner(
                     path=path or where().working, cbs=cbs, **kwargs)
     if splitter is stage_splitter: learn.add_cb(SpareTokens())
     if chip().channels_last: learn.add_cb(ChannelsLast()); learn.model.to(memory_format=torch.channels_last)
+    if chip().kind=='cpu': quick_depthwise(learn.model)
     if precision=='fp16': learn.add_cb(MixedPrecision())
     if weights or body.report is not None: learn.freeze()
     return learn
