@@ -1,24 +1,34 @@
-"""Heads and losses on real images: what earns its place, held out and on test rows.
+"""Heads, losses, surgery and steps, measured on real images: what earns its place, held out and on test rows.
 
     python bench/models.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. A job trains its arms alike but for what their name says; the arm that held-out
-rows choose is scored on the test rows. `bench/models.json` is written after every training, and what stands there for the present state of the measured
-modules is not trained again: a stopped bench goes on.
+rows choose is the one whose test score counts. `bench/models.json` is written after every training, and what stands there for the present state of the measured
+modules is not trained again: a stopped bench goes on. Jobs may run beside one another, each in a process of its own; those that measure time want a machine
+without other work.
 """
-import argparse, hashlib, json, platform, time
+import argparse, hashlib, json, os, platform, subprocess, sys, time
+from copy import deepcopy
+from fcntl import LOCK_EX, flock
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd, timm, torch
+import torch.nn.functional as F
+from fastai.vision.all import Adam, Callback, DataLoader, DataLoaders, ImageDataLoaders, Learner, Normalize, Resize, ResizeMethod, SGD, aug_transforms
+from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
+from torch import nn
 import cvkit, cvkit.folds, cvkit.headstart, cvkit.loaders
 from cvkit.backbone import timm_body
 from cvkit.core import chip, n_workers, seed_all
 from cvkit.data import Competition
-from cvkit.heads import make_head, repool
-from cvkit.learner import predict, timm_learner, train_counts
+from cvkit.heads import CosineLinear, make_head, repool
+from cvkit.learner import inputs, predict, timm_learner, train_counts
 from cvkit.losses import make_loss
-from cvkit.margins import MarginLoss, margins_from_counts
-from cvkit.plan import Plan
+from cvkit.margins import MarginLoss, PartialFC, margins_from_counts
+from cvkit.plan import Phase, Plan
+from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
 
 RESULTS = Path(__file__).resolve().with_name('models.json')
 JOBS    = {}
@@ -26,14 +36,19 @@ JOBS    = {}
 def code(*modules): return hashlib.sha1(b''.join((Path(cvkit.__file__).parent/f'{m}.py').read_bytes() for m in modules)).hexdigest()[:12]
 
 def job(arms, *modules, **same):
-    "Register a function of (arguments, seed, arm, **same) that gives scores; `modules` are what it measures"
+    "Register a function of (arguments, seed, **same, **arm) that gives scores; `modules` are what it measures"
     def add(f): JOBS[f.__name__] = dict(run=f, arms=arms, code=code(*modules), same=same); return f
     return add
 
-def train(learn, size, epochs):
-    "A head start, then all layers"
-    with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan.default(size, epochs, 1., 16), monitor='epoch')
-    return learn
+def answers(a, name, items):
+    "The true labels of test rows"
+    return pd.read_csv(a.answers/f'{name}.csv', dtype=str).set_index('image').label[[Path(o).name for o in items.image]].to_numpy()
+
+def quietly(learn, plan):
+    "`learn` after `plan`, and the seconds that it took"
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(plan, monitor='epoch')
+    return round(time.monotonic()-begun, 1)
 
 # Retrieval
 
@@ -49,13 +64,14 @@ def shares(comp, seed):
 def embeddings(learn, comp, df):
     "What the classifier is given for the rows of `df`, of length 1"
     learn.model.eval()
-    return np.concatenate([torch.nn.functional.normalize(learn.model[1].embed(learn.model.features(b[0]))).numpy() for b in learn.dls.test_dl(comp.items(df))])
+    return np.concatenate([F.normalize(learn.model[1].embed(learn.model.features(*inputs(learn, b)))).numpy() for b in learn.dls.test_dl(comp.items(df))])
 
-def nearest(queries, gallery, labels):
-    "The similarity of each query to the nearest drawing of each class, (queries, classes), and the classes"
-    order = np.argsort(labels, kind='stable')
-    names,first = np.unique(labels[order], return_index=True)
-    return np.maximum.reduceat(queries@gallery[order].T, first, axis=1), names
+def by_class(queries, gallery, labels):
+    "Similarity of each query to the mean drawing of each class, (queries, classes), and the classes"
+    names,y = np.unique(labels, return_inverse=True)
+    means = np.zeros((len(names), gallery.shape[1]), gallery.dtype)
+    np.add.at(means, y, gallery)
+    return queries@(means/np.linalg.norm(means, axis=1, keepdims=True)).T, names
 
 def map5(sims, names, truth, threshold, share=None):
     "MAP@5 where `new_emoji` is as near as `threshold`; new ones are weighted to be a `share` of all"
@@ -65,46 +81,79 @@ def map5(sims, names, truth, threshold, share=None):
     weights = None if share is None else np.where(new, share/new.mean(), (1-share)/(1-new.mean()))
     return float(np.average(((best==truth[:,None])/np.arange(1, 6)).sum(1), weights=weights))
 
-ARC = dict(kind='cosine', loss='arc')
-@job({'softmax': dict(), 'softmax, GeM': dict(pool='gem'), 'softmax, GeM, neck': dict(pool='gem', neck=512),
-      'cosine, GeM, neck': dict(ARC, pool='gem', neck=512, margin=0.),
-      'margin .3, GeM, neck': dict(ARC, pool='gem', neck=512, margin=.3), 'margin .3, neck': dict(ARC, neck=512, margin=.3), 'margin .3, GeM': dict(ARC, pool='gem', margin=.3),
-      'margin by counts, GeM, neck': dict(ARC, pool='gem', neck=512, margin='power4'), 'margin .3, 2 centers, GeM, neck': dict(ARC, pool='gem', neck=512, margin=.3, centers=2)},
-     'heads', 'margins', size=64, epochs=4)
-def retrieval(a, seed, size, epochs, pool=None, neck=None, kind='linear', loss=None, margin=0., **kw):
-    "emoji_retrieval: MAP@5 by the nearest drawing, new ones by a threshold tuned on held-out rows"
-    comp = Competition(a.data/'emoji_retrieval')
-    new, known = shares(comp, seed)
-    rest = ~(new|known)
-    body = timm_body('tf_efficientnet_lite0', a.weights)
-    if pool: body = repool(body, pool)
-    dls = comp.dataloaders(size, 64, valid=~rest, flip=0, augment=.5, seed=seed)
-    head = make_head(body, dls.c, kind, neck, **kw)
-    loss = loss and MarginLoss(loss, margins_from_counts(np.maximum(train_counts(dls), 1), margin) if isinstance(margin, str) else margin)
-    begun = time.monotonic()
-    learn = train(timm_learner(dls, body, head=head, loss_func=loss, label_smoothing=0 if loss else .1), size, epochs)
-    took = time.monotonic()-begun
-    all_train, all_test, labels = embeddings(learn, comp, comp.train), embeddings(learn, comp, comp.test), comp.train.label.to_numpy()
-    gallery, query = rest.to_numpy(), (new|known).to_numpy()
-    sims,names = nearest(all_train[query], all_train[gallery], labels[gallery])
+def retrieved(a, comp, new, known, embed):
+    "Scores of `embed`, a function from rows to vectors of length 1: the threshold is chosen on held-out rows, then the test is scored with it"
+    labels, query = comp.train.label.to_numpy(), (new|known).to_numpy()
+    all_train, all_test = embed(comp.train), embed(comp.test)
+    sims,names = by_class(all_train[query], all_train[~query], labels[~query])
     truth = np.where(new[query], 'new_emoji', labels[query])
     share = 1-len(comp.classes)/len(comp.test) # each class has one drawing in the test
     scores = {t: map5(sims, names, truth, t, share) for t in np.quantile(sims.max(1), np.linspace(0, 1, 41))}
     best = max(scores, key=scores.get)
-    answers = pd.read_csv(a.answers/'emoji_retrieval.csv', dtype=str).set_index('image').label
-    test = map5(*nearest(all_test, all_train, labels), answers[[Path(p).name for p in comp.test.image]].to_numpy(), best)
-    return dict(valid=scores[best], test=test, seconds=round(took, 1))
+    return dict(valid=scores[best], test=map5(*by_class(all_test, all_train, labels), answers(a, 'emoji_retrieval', comp.test), best), threshold=float(best))
+
+OURS = dict(kind='cosine', loss='arc', margin=.3, pool='gem', stages=(3,4), neck=512)
+def but(**kw): return {**OURS, **kw}
+@job({'ArcFace': OURS, 'average, not GeM': but(pool='avg'), 'the last map alone': but(stages=None), 'the last map, average': but(stages=None, pool='avg'), 'no neck': but(neck=None),
+      'margin by counts': but(margin='power4'), 'two centers': but(centers=2), 'no margin': but(margin=0.), 'softmax': but(kind='linear', loss=None), 'plain softmax': dict()},
+     'heads', 'margins', 'depthwise', size=64, epochs=10)
+def retrieval(a, seed, size, epochs, pool=None, stages=None, neck=None, kind='linear', loss=None, margin=0., **kw):
+    "emoji_retrieval: MAP@5 by the mean drawing of a class, new ones by a threshold tuned on held-out rows"
+    comp = Competition(a.data/'emoji_retrieval')
+    new, known = shares(comp, seed)
+    body = timm_body('tf_efficientnet_lite0', a.weights)
+    if pool: body = repool(body, pool, stages)
+    dls = comp.dataloaders(size, 64, valid=new|known, flip=0, augment=.5, seed=seed, num_workers=0)
+    head = make_head(body, dls.c, kind, neck, **kw)
+    loss = loss and MarginLoss(loss, margins_from_counts(np.maximum(train_counts(dls), 1), margin) if isinstance(margin, str) else margin)
+    learn = timm_learner(dls, body, head=head, loss_func=loss, label_smoothing=0 if loss else .1)
+    seconds = quietly(learn, Plan([Phase('fit', epochs, size, lr=1e-2, body_lr=.3, augment=.5, freeze_stats=False)]))
+    return dict(retrieved(a, comp, new, known, partial(embeddings, learn, comp)), seconds=seconds)
+
+class QuickArcFace(nn.Module):
+    "Average pooling, a neck of 512 and cosines to the classes, as one writes it in an afternoon"
+    def __init__(self, body, classes):
+        super().__init__()
+        self.body,self.neck = body,nn.Sequential(nn.Linear(body.num_features, 512), nn.BatchNorm1d(512))
+        self.classes = nn.Parameter(nn.init.xavier_uniform_(torch.empty(classes, 512)))
+    def embed(self, x): return F.normalize(self.neck(self.body(x)))
+    def forward(self, x): return self.embed(x)@F.normalize(self.classes).T
+
+def arc_loss(cos, y, margin=.3, scale=30):
+    own = torch.zeros_like(cos, dtype=torch.bool).scatter_(1, y[:,None], True)
+    return F.cross_entropy(scale*torch.where(own, (cos.clamp(-1+1e-6, 1-1e-6).acos()+margin).cos(), cos), y)
+
+@job({f'rate {lr}': dict(lr=lr) for lr in (3e-3, 1e-3)}, size=96, epochs=8)
+def quick(a, seed, size, epochs, lr):
+    "The peer of `retrieval`: plain fastai, eight epochs of one cycle at 96 px; the same held-out rows, class means and threshold"
+    comp = Competition(a.data/'emoji_retrieval')
+    new, known = shares(comp, seed)
+    df = comp.train.assign(image=comp.train.image.map(lambda o: Path(o).name), valid=known)[~new]
+    dls = ImageDataLoaders.from_df(df, comp.path, folder='train_images', fn_col='image', label_col='label', valid_col='valid', bs=64, num_workers=0,
+        item_tfms=Resize(size, ResizeMethod.Squish), batch_tfms=[*aug_transforms(do_flip=False, size=size, min_scale=.75), Normalize.from_stats([.5]*3, [.5]*3, cuda=False)])
+    learn = Learner(dls, QuickArcFace(timm_body('tf_efficientnet_lite0', a.weights).model, dls.c), arc_loss, path=a.scratch)
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
+    seconds = round(time.monotonic()-begun, 1)
+    @torch.no_grad()
+    def embed(rows):
+        learn.model.eval()
+        return np.concatenate([learn.model.embed(b[0]).as_subclass(torch.Tensor).numpy() for b in dls.test_dl([Path(o) for o in rows.image])])
+    return dict(retrieved(a, comp, new, known, embed), seconds=seconds)
 
 # Rare classes and wrong labels
+
+def train(learn, size, epochs):
+    "The seconds of a head start, then all layers"
+    return quietly(learn, Plan.default(size, epochs, 1., 16))
 
 def accuracies(a, learn, comp, name, held):
     "Plain and balanced accuracy on the held-out and on the test rows"
     classes, out = np.array(comp.classes), {}
-    answers = pd.read_csv(a.answers/f'{name}.csv', dtype=str).set_index('image').label
-    for part,df,truth in (('valid', comp.train[held.reindex(comp.train.index).to_numpy(bool)], comp.train.label), ('test', comp.test, answers)):
+    for part,df in (('valid', comp.train[held.reindex(comp.train.index).to_numpy(bool)]), ('test', comp.test)):
         items = comp.items(df)
         p = predict(learn, learn.dls.test_dl(items))['identity'].argmax(1)
-        y = truth[items.index].to_numpy() if part=='valid' else answers[[Path(o).name for o in items.image]].to_numpy()
+        y = comp.train.label[items.index].to_numpy() if part=='valid' else answers(a, name, items)
         out |= {part: balanced_accuracy_score(y, classes[p]), f'{part}_plain': float((y==classes[p]).mean())}
     return out
 
@@ -130,9 +179,9 @@ def longtail(a, seed, size, epochs, loss='cross_entropy', **kw):
     comp = long_tailed(Competition(a.data/'grocery'))
     held = one_in_five(comp, seed)
     dls = comp.dataloaders(size, 32, valid=held, augment=.5, seed=seed)
-    begun = time.monotonic()
-    learn = train(timm_learner(dls, weights=a.weights, loss_func=make_loss(loss, train_counts(dls), label_smoothing=.1, **kw)), size, epochs)
-    return accuracies(a, learn, comp, 'grocery', held) | dict(seconds=round(time.monotonic()-begun, 1))
+    learn = timm_learner(dls, weights=a.weights, loss_func=make_loss(loss, train_counts(dls), label_smoothing=.1, **kw))
+    seconds = train(learn, size, epochs)
+    return accuracies(a, learn, comp, 'grocery', held) | dict(seconds=seconds)
 
 @job({'cross entropy': dict(), 'cross entropy, smoothed': dict(label_smoothing=.1), 'gce': dict(loss='gce'), 'sce': dict(loss='sce'), 'bi-tempered .8, 1.2': dict(loss='bi_tempered'),
       'bi-tempered .5, 2': dict(loss='bi_tempered', t1=.5, t2=2.)}, 'losses', size=64, epochs=3)
@@ -141,32 +190,192 @@ def noise(a, seed, size, epochs, loss='cross_entropy', **kw):
     comp = Competition(a.data/'cifar10n_noisy')
     held = comp.folds(seed=seed)==0
     dls = comp.dataloaders(size, 64, valid=held, augment=.5, seed=seed)
-    begun = time.monotonic()
-    learn = train(timm_learner(dls, weights=a.weights, loss_func=make_loss(loss, **kw)), size, epochs)
-    return accuracies(a, learn, comp, 'cifar10n_noisy', held) | dict(seconds=round(time.monotonic()-begun, 1))
+    learn = timm_learner(dls, weights=a.weights, loss_func=make_loss(loss, **kw))
+    seconds = train(learn, size, epochs)
+    return accuracies(a, learn, comp, 'cifar10n_noisy', held) | dict(seconds=seconds)
 
-def table(raw):
-    "Means over the seeds that all arms of a job have"
-    df = pd.DataFrame([o for o in raw if o['code']==JOBS[o['job']]['code']])
-    return df.groupby(['job','arm'], sort=False).agg(valid=('valid','mean'), test=('test','mean'), least=('test','min'), most=('test','max'), seeds=('seed','nunique'), seconds=('seconds','mean')).round(4) if len(df) else df
+# Time and memory
+
+@job({o: dict(arch=o) for o in ('tf_efficientnet_lite0', 'resnet18d')}, 'learner', 'depthwise', 'core', size=128, bs=32)
+def step(a, seed, size, bs, arch):
+    "Images a second of training steps: as `timm_learner` trains by itself, and in each way by hand, in turn"
+    comp = Competition(a.data/'trashnet')
+    learn = timm_learner(comp.dataloaders(size, bs), arch)
+    learn.unfreeze()
+    x,y = torch.randn(bs, 3, size, size),torch.arange(bs)%6
+    plain = lambda: timm.create_model(arch, num_classes=6)
+    last = lambda o: o.to(memory_format=torch.channels_last)
+    ways = dict(cvkit=(learn.model, last if chip().channels_last else lambda o: o, None), fp32=(plain(), lambda o: o, None), bf16=(plain(), lambda o: o, torch.bfloat16),
+                **{'fp32, channels last': (last(plain()), last, None), 'bf16, channels last': (last(plain()), last, torch.bfloat16)})
+    def go(model, form, dtype):
+        with torch.autocast('cpu', dtype, enabled=dtype is not None): out = model(form(x))
+        F.cross_entropy(out.float(), y).backward()
+        for p in model.parameters(): p.grad = None
+    took = {k: [] for k in ways}
+    for repeat in range(4):
+        for k,w in ways.items():
+            w[0].train()
+            begun = time.perf_counter(); go(*w)
+            if repeat: took[k].append(time.perf_counter()-begun)
+    return {k: round(bs/float(np.median(v)), 1) for k,v in took.items()}
+
+class Steps(Callback):
+    "When batches begin"
+    order = -100
+    def before_fit(self): self.begun = []
+    def before_batch(self): self.begun.append(time.perf_counter())
+
+def peak(reset=False):
+    "Most memory of this process so far, or since `reset`, MB"
+    if reset: Path('/proc/self/clear_refs').write_text('5')
+    return next(int(l.split()[1])/1024 for l in Path('/proc/self/status').read_text().splitlines() if l.startswith('VmHWM'))
+
+def classes(bs, opt, rate, n, d=512, steps=6):
+    "MB beyond what was there and median seconds of a step of ArcFace over `n` classes, all of them or a share `rate`"
+    x,y = torch.randn(bs*steps, d),torch.randint(n, (bs*steps,))
+    dls = DataLoaders(*[DataLoader(list(zip(x,y)), bs=bs)]*2, device=torch.device('cpu'))
+    base = peak(True)
+    learn = Learner(dls, nn.Sequential(nn.Linear(d, d), CosineLinear(d, n)), MarginLoss('arc', .3), opt_func=dict(adam=Adam, sgd=partial(SGD, mom=.9))[opt],
+                    splitter=lambda m: [list(o.parameters()) for o in m], cbs=[Steps(), *([PartialFC(rate)] if rate<1 else [])])
+    learn._do_epoch_validate = lambda *_, **__: None
+    with learn.no_bar(), learn.no_logging(): learn.fit(1, 1e-3)
+    return dict(mb=round(peak()-base), s=float(np.median([b-a for a,b in pairwise(learn.steps.begun[1:])])))
+
+@job({f'{opt}, {bs} images': dict(opt=opt, bs=bs) for bs in (128,512) for opt in ('adam','sgd')}, 'heads', 'margins', n=100_000, rate=.1)
+def head(a, seed, opt, bs, n, rate):
+    "A head of 100,000 classes at 512 dimensions on one core, a tenth of the classes a step against all: each in a process of its own, for the memory in one that gives freed blocks back"
+    def run(r, **env):
+        args = [sys.executable, '-W', 'ignore', __file__, a.data, a.answers, a.weights, '--classes', json.dumps(dict(bs=bs, opt=opt, rate=r, n=n))]
+        return json.loads(subprocess.run(args, check=True, text=True, stdout=subprocess.PIPE, env={**os.environ, **env, 'OMP_NUM_THREADS': '1'}).stdout.splitlines()[-1])
+    out = {}
+    for k,r in (('full',1.), ('sampled',rate)): out |= {f'{k}_s': run(r)['s'], f'{k}_mb': run(r, MALLOC_MMAP_THRESHOLD_='1000000')['mb']}
+    return out
+
+# Depthwise surgery
+
+def pixels_of(items, size):
+    "The images of `items` as (n, 3, size, size) bytes"
+    read = lambda p: torch.from_numpy(np.array(Image.open(p).convert('RGB').resize((size,size), Image.BILINEAR)))
+    return torch.stack([read(p) for p in items.image]).permute(0,3,1,2).contiguous()
+
+def prepared(x, rng=None, pad=6):
+    "A batch as the network gets it; with `rng` shifted, and every other image mirrored"
+    x = x.float().sub_(118).div_(62)
+    if rng is not None:
+        s,(dy,dx) = x.shape[-1],rng.integers(0, 2*pad+1, (2,len(x)))
+        x = F.pad(x, (pad,)*4)
+        x = torch.stack([o[:, a:a+s, b:b+s] for o,a,b in zip(x, dy, dx)])
+        x[::2] = x[::2].flip(-1)
+    return x.contiguous(memory_format=torch.channels_last)
+
+def fitted(net, x, y, epochs, lr, seed, bs=64):
+    "`net` after AdamW: the rate rises for a tenth of the steps, then falls as a cosine"
+    rng,opt,n = np.random.default_rng(seed),torch.optim.AdamW(net.parameters(), lr, weight_decay=.05),len(x)//bs
+    net.train()
+    for e in range(epochs):
+        for k,i in enumerate(np.array_split(rng.permutation(len(x)), n)):
+            pos = (e*n+k)/(epochs*n)
+            for g in opt.param_groups: g['lr'] = lr*min(10*pos, .5+.5*np.cos(np.pi*pos))+1e-6
+            opt.zero_grad(); F.cross_entropy(net(prepared(x[i], rng)), y[i], label_smoothing=.1).backward(); opt.step()
+    return net.eval()
+
+@torch.no_grad()
+def share_right(net, x, y):
+    "Share of right answers, over both mirror images"
+    return torch.cat([(net(o).softmax(1)+net(o.flip(-1)).softmax(1)).argmax(1) for o in map(prepared, x.split(128))]).eq(y).float().mean().item()
+
+@job({'channels by weights alone': dict(data=False), 'channels by their inputs': dict(data=True)}, 'surgery', size=64, epochs=40, tune=6)
+def surgery(a, seed, size, epochs, tune, data):
+    "A resnet18 of half the width, trained on trashnet from nothing: half its multiply-adds are cut, then it and the network as it was are tuned alike"
+    comp = Competition(a.data/'trashnet')
+    train,test = comp.items(comp.train),comp.items(comp.test)
+    coded = lambda names: torch.tensor([comp.classes.index(o) for o in names])
+    x,y,xt,yt = pixels_of(train, size),coded(comp.train.label[train.index]),pixels_of(test, size),coded(answers(a, 'trashnet', test))
+    net = timm.create_model('resnet18', num_classes=len(comp.classes), channels=(32,64,128,256)).to(memory_format=torch.channels_last)
+    fitted(net, x, y, epochs, 2e-3, seed)
+    cut,some = deepcopy(net),prepared(x[:128])
+    to_depthwise(cut, some, .5, data=some if data else None)
+    out = dict(before=share_right(net, xt, yt), after=share_right(cut, xt, yt), share=costs(cut, some)['macs']/costs(net, some)['macs'])
+    fitted(cut, x, y, tune, 5e-4, seed+1)
+    ms = {k: latency(fold_batchnorm(o, some), some[:32]) for k,o in (('ms',cut),('ms_before',net))}
+    return out | ms | dict(tuned=share_right(cut, xt, yt), control=share_right(fitted(net, x, y, tune, 5e-4, seed+1), xt, yt))
+
+# The table
+
+def present(raw):
+    "What was measured in the present state of the code"
+    return [o for o in raw if o['job'] in JOBS and o['code']==JOBS[o['job']]['code'] and o['arm'] in JOBS[o['job']]['arms']]
+
+def arms(raw):
+    "Means over the seeds of the jobs that are scored on held-out and on test rows"
+    df = pd.DataFrame([o for o in raw if 'valid' in o])
+    return df.groupby(['job','arm'], sort=False).agg(valid=('valid','mean'), test=('test','mean'), least=('test','min'), most=('test','max'), seeds=('seed','nunique'), seconds=('seconds','mean')).round(4)
+
+def row(what, ours, peer, unit, goal, met, more=True):
+    "A row of the table, from one number for each repeat of ours and of the peer"
+    ours,peer = np.array(ours, float),np.array(peer, float)
+    ratio = ours/peer if more else peer/ours
+    return dict(what=what, ours=round(float(ours.mean()), 4), peer=round(float(peer.mean()), 4), unit=unit, ratio=round(float(ratio.mean()), 2), spread=f'{ratio.min():.2f} to {ratio.max():.2f}',
+                n=len(ours), goal=goal, met=bool(met(ours.mean(), peer.mean())))
+
+def summary(raw):
+    "The rows of the table for which there is something: the arm that held-out rows choose against the peer, by seed"
+    by = {}
+    for o in raw: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
+    def best(job): return max(by[job], key=lambda k: np.mean([o['valid'] for o in by[job][k].values()]))
+    def pairs(mine, other, *keys): return [[[o[s][k] for s in sorted(mine.keys()&other.keys())] for o in (mine,other)] for k in keys]
+    out = []
+    if {'retrieval','quick'}<=by.keys():
+        k = best('retrieval')
+        score,seconds = pairs(by['retrieval'][k], by['quick'][best('quick')], 'test', 'seconds')
+        out += [row(f'emoji_retrieval, MAP@5 ({k})', *score, 'share', 'at least 0.50', lambda a, b: a>=.5),
+                row('the same, training', *seconds, 's', 'no more time', lambda a, b: a<=b, more=False)]
+    for job,what in (('longtail','grocery made long-tailed, balanced accuracy'), ('noise','cifar10n_noisy, accuracy')):
+        if job in by and 'cross entropy' in by[job]:
+            k = best(job)
+            out.append(row(f'{what} ({k})', *pairs(by[job][k], by[job]['cross entropy'], 'test')[0], 'share', 'at least +0.03', lambda a, b: a-b>=.03))
+    for k,o in by.get('head', {}).items():
+        both = lambda m: ([v[f'sampled_{m}'] for v in o.values()], [v[f'full_{m}'] for v in o.values()])
+        out += [row(f'head of 100,000 classes, {k}: memory', *both('mb'), 'MB', 'a third', lambda a, b: a<=b/3, more=False), row('the same, a step', *both('s'), 's', 'half', lambda a, b: a<=b/2, more=False)]
+    for k,o in by.get('step', {}).items():
+        ways = [w for w in next(iter(o.values())) if w.startswith(('fp32','bf16'))]
+        other = max(ways, key=lambda w: np.mean([v[w] for v in o.values()]))
+        out.append(row(f'training steps of {k}, against the best way by hand ({other})', [v['cvkit'] for v in o.values()], [v[other] for v in o.values()], 'images/s', 'the best by itself', lambda a, b: a>=.97*b))
+    for k,o in by.get('surgery', {}).items():
+        col = lambda m: [v[m] for v in o.values()]
+        out += [row(f'depthwise surgery ({k}), accuracy', col('tuned'), col('control'), 'share', 'at most -0.01', lambda a, b: b-a<=.01),
+                row('the same, multiply-adds', col('share'), [1.]*len(o), 'share', 'half', lambda a, b: a<=.5, more=False), row('the same, 32 images', col('ms'), col('ms_before'), 'ms', 'faster', lambda a, b: a<b, more=False)]
+    return out
+
+def add(result):
+    "Write one more result, whichever process wrote last"
+    with open(RESULTS, 'a+') as f:
+        flock(f, LOCK_EX)
+        f.seek(0)
+        raw = json.loads(f.read() or '{"raw": []}')['raw']
+        raw = [o for o in raw if any(o[k]!=result[k] for k in ('job','arm','seed'))]+[result]
+        f.truncate(0)
+        f.write(json.dumps(dict(machine=platform.machine(), rows=summary(present(raw)), raw=raw), indent=1)+'\n')
+
+def measured(): return json.loads(RESULTS.read_text())['raw'] if RESULTS.exists() else []
 
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('data', type=Path); p.add_argument('answers', type=Path); p.add_argument('weights', type=Path)
     p.add_argument('jobs', nargs='*', choices=[[], *JOBS], default=[]); p.add_argument('--seeds', type=int, default=3); p.add_argument('--arms', nargs='*')
+    p.add_argument('--scratch', type=Path, default=Path('.'), help='folder for checkpoints'); p.add_argument('--classes', type=json.loads, help='for the job `head`, which runs it in processes of its own')
     a = p.parse_args()
-    raw = json.loads(RESULTS.read_text())['raw'] if RESULTS.exists() else []
+    if a.classes: classes(**{**a.classes, 'rate': 1., 'n': 100}); print(json.dumps(classes(**a.classes))); return
     for seed in range(a.seeds):
         for name in a.jobs or JOBS:
             j = JOBS[name]
             for arm,kw in j['arms'].items():
                 key = dict(job=name, arm=arm, seed=seed, code=j['code'], **j['same'])
-                if a.arms and arm not in a.arms or any(all(o.get(k)==v for k,v in key.items()) for o in raw): continue
+                if a.arms and arm not in a.arms or any(all(o.get(k)==v for k,v in key.items()) for o in measured()): continue
                 seed_all(seed)
-                scores = j['run'](a, seed, **j['same'], **kw)
-                raw = [o for o in raw if (o['job'],o['arm'],o['seed'])!=(name,arm,seed)]+[dict(key, **scores, cores=n_workers(64), precision=chip().precision)]
-                print(raw[-1], flush=True)
-                RESULTS.write_text(json.dumps(dict(machine=platform.machine(), raw=raw), indent=1)+'\n')
-    print(table(raw).to_string())
+                add(dict(key, **j['run'](a, seed, **j['same'], **kw), threads=torch.get_num_threads(), precision=chip().precision))
+                print(measured()[-1], flush=True)
+    raw = present(measured())
+    print(arms(raw).to_string()); print(pd.DataFrame(summary(raw)).to_string(index=False))
 
 if __name__=='__main__': main()
