@@ -304,11 +304,12 @@ def surgery(a, seed, size, epochs, tune, data):
 
 def present(raw):
     "What was measured in the present state of the code"
-    return [o for o in raw if o['job'] in JOBS and o['code']==JOBS[o['job']]['code'] and o['arm'] in JOBS[o['job']]['arms']]
+    def same(o, j): return o['arm'] in j['arms'] and all(o.get(k)==v for k,v in dict(j['same'], code=j['code']).items())
+    return [o for o in raw if o['job'] in JOBS and same(o, JOBS[o['job']])]
 
 def arms(raw):
     "Means over the seeds of the jobs that are scored on held-out and on test rows"
-    df = pd.DataFrame([o for o in raw if 'valid' in o])
+    df = pd.DataFrame([o for o in raw if 'valid' in o], columns=['job','arm','valid','test','seed','seconds'])
     return df.groupby(['job','arm'], sort=False).agg(valid=('valid','mean'), test=('test','mean'), least=('test','min'), most=('test','max'), seeds=('seed','nunique'), seconds=('seconds','mean')).round(4)
 
 def row(what, ours, peer, unit, goal, met, more=True):
@@ -347,17 +348,16 @@ def summary(raw):
                 row('the same, multiply-adds', col('share'), [1.]*len(o), 'share', 'half', lambda a, b: a<=.5, more=False), row('the same, 32 images', col('ms'), col('ms_before'), 'ms', 'faster', lambda a, b: a<b, more=False)]
     return out
 
-def add(result):
-    "Write one more result, whichever process wrote last"
-    with open(RESULTS, 'a+') as f:
-        flock(f, LOCK_EX)
-        f.seek(0)
-        raw = json.loads(f.read() or '{"raw": []}')['raw']
-        raw = [o for o in raw if any(o[k]!=result[k] for k in ('job','arm','seed'))]+[result]
-        f.truncate(0)
-        f.write(json.dumps(dict(machine=platform.machine(), rows=summary(present(raw)), raw=raw), indent=1)+'\n')
-
 def measured(): return json.loads(RESULTS.read_text())['raw'] if RESULTS.exists() else []
+
+def add(result):
+    "Write one more result, beside whatever another process wrote meanwhile"
+    with open(__file__) as lock:
+        flock(lock, LOCK_EX)
+        raw = [o for o in measured() if any(o[k]!=result[k] for k in ('job','arm','seed'))]+[result]
+        new = RESULTS.with_suffix('.new')
+        new.write_text(json.dumps(dict(machine=platform.machine(), rows=summary(present(raw)), raw=raw), indent=1)+'\n')
+        new.replace(RESULTS)
 
 def main():
     p = argparse.ArgumentParser()
