@@ -86,9 +86,9 @@ def check_export():
     if there-made: raise Broken(f"modules without a notebook: {', '.join(sorted(there-made))}")
 
 def check_arrows():
-    number = lambda p: re.match(r'(\d+)_', p.name)
+    number = lambda p: re.match(r'(\d\d[a-z]?)_', p.name) # 32, 32a, 33
     rooms = {module(p): p for p in notebooks() if number(p) and module(p)}
-    place = {m: int(number(p)[1]) for m,p in rooms.items()}
+    place = {m: number(p)[1] for m,p in rooms.items()}
     count = Counter(place.values())
     bad = [f"another notebook has the number of {p.name}" for m,p in rooms.items() if count[place[m]]>1]
     for m,p in rooms.items():
