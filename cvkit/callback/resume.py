@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['random_states', 'set_random_states', 'all_random', 'set_all_random', 'batches_from', 'packed', 'attributes',
-           'unpacked', 'set_attributes', 'put_back', 'fit_state', 'set_fit_state', 'sign', 'differences', 'state_files',
-           'read_state', 'write_state', 'Stopped', 'stop_signals', 'Resume']
+           'unpacked', 'set_attributes', 'lasting', 'put_back', 'fit_state', 'set_fit_state', 'sign', 'differences',
+           'state_files', 'read_state', 'write_state', 'Stopped', 'stop_signals', 'whole_state', 'set_whole_state',
+           'Resume']
 
 # %% ../../nbs/37_callback.resume.ipynb #c002
 import os, random, signal, threading, time, warnings, zipfile
@@ -15,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.progress import ProgressCallback
-from fastai.learner import Learner, Metric
+from fastai.learner import Metric
 from fastcore.basics import patch
 from fastcore.foundation import L
 from ..core import CvkitError, write_somewhere
@@ -128,6 +129,12 @@ def set_attributes(
     return o
 
 # %% ../../nbs/37_callback.resume.ipynb #c019
+def lasting(
+    learn # A `Learner`
+) -> dict: # Name -> callback
+    "Its callbacks but for progress bars and `Resume` itself"
+    return {cb.name: cb for cb in learn.cbs if not isinstance(cb, ProgressCallback) and cb.name!='resume'}
+
 def _own_state(cb): return hasattr(type(cb), 'state_dict') and hasattr(type(cb), 'load_state_dict') # a callback itself answers for its learner and model
 
 def _state(cb): return packed(cb.state_dict()) if _own_state(cb) else attributes(cb)
@@ -198,14 +205,13 @@ def sign(
     about  # Anything else that has to be the same: a dictionary of plain data
 ) -> dict:
     "What the fit is about, as nested dictionaries"
-    cbs = sorted(cb.name for cb in learn.cbs if not isinstance(cb, (ProgressCallback,Resume)))
     scheds = _schedule(learn)
     hypers = [{k: h[k] for k in ('lr','wd') if k in h and k not in scheds} for h in learn.opt.hypers]
     data = [dict(rows=getattr(dl, 'n', None), items=_items(dl), bs=getattr(dl, 'bs', None)) for dl in learn.dls.loaders]
-    return packed(dict(about=about, epochs=learn.n_epoch, data=data, classes=[str(o) for o in getattr(learn.dls, 'vocab', None) or []], callbacks=cbs, hypers=hypers, schedule=scheds,
+    return packed(dict(about=about, epochs=learn.n_epoch, data=data, classes=[str(o) for o in getattr(learn.dls, 'vocab', None) or []], callbacks=sorted(lasting(learn)), hypers=hypers, schedule=scheds,
                        groups=[len(g) for g in learn.opt.param_lists], model={k: tuple(v.shape) for k,v in learn.model.state_dict().items()}))
 
-# %% ../../nbs/37_callback.resume.ipynb #c027
+# %% ../../nbs/37_callback.resume.ipynb #c028
 def _leaves(o, at=''):
     if isinstance(o, dict) and o:
         for k,v in o.items(): yield from _leaves(v, f'{at}.{k}' if at else str(k))
@@ -222,7 +228,7 @@ def differences(
     short = lambda o: text if len(text := repr(o))<60 else f'{text[:56]}...'
     return [f"{k} was {short(a.get(k))} and is {short(b.get(k))}" for k in {**a, **b} if not _equal(a.get(k), b.get(k))]
 
-# %% ../../nbs/37_callback.resume.ipynb #c030
+# %% ../../nbs/37_callback.resume.ipynb #c031
 def state_files(
     folder # Where states lie
 ) -> list: # Paths, the newest first
@@ -251,7 +257,7 @@ def write_state(
     if write_somewhere(Path(folder)/f'state_{n:06d}.pt', lambda f: torch.save(state, f))==Path(folder)/f'state_{n:06d}.pt':
         for p in state_files(folder)[keep:]: p.unlink(missing_ok=True)
 
-# %% ../../nbs/37_callback.resume.ipynb #c035
+# %% ../../nbs/37_callback.resume.ipynb #c036
 class Stopped:
     "Whether this process was asked to stop; `sig` is the signal"
     def __init__(self): self.sig,self.pid = None,os.getpid()
@@ -272,20 +278,39 @@ def stop_signals():
     finally:
         for s,f in was.items(): signal.signal(s, signal.SIG_DFL if f is None else f)
 
-# %% ../../nbs/37_callback.resume.ipynb #c038
+# %% ../../nbs/37_callback.resume.ipynb #c039
+def whole_state(
+    learn # In the middle of a fit
+) -> dict:
+    "`fit_state`, the states of `lasting` callbacks, and `all_random`"
+    return dict(fit=fit_state(learn), cbs={k: _state(cb) for k,cb in lasting(learn).items()}, random=all_random(learn.dls))
+
+def set_whole_state(
+    learn,
+    state,     # From `whole_state`
+    begun:dict,# States of the callbacks when the fit of `state` began
+    here:dict  # The same when this fit began
+):
+    "Put it back"
+    set_fit_state(learn, state['fit'])
+    for k,cb in lasting(learn).items(): put_back(cb, state['cbs'][k], begun[k], here[k])
+    set_all_random(learn.dls, state['random'])
+    if hasattr(learn, 'recorder'): learn.recorder.start_epoch = time.time() # of what is left of the epoch
+
+# %% ../../nbs/37_callback.resume.ipynb #c042
 class Resume(Callback):
     "Keep the state of every fit in `folder`, and go on from it when the same fit begins again"
     order = 1000 # after all others have seen the batch
     def __init__(self,
         folder,            # Where states lie; it is made
-        minutes:float=5.,  # Time between two states within an epoch
+        minutes:float=5.,  # Time between two states, but for those at the ends of fits
         every:int=None,    # Batches between two states, in the place of `minutes`
         keep:int=2,        # How many states stay
         about:dict=None    # Plain data that has to be the same when the fit goes on, such as a plan
     ):
         if keep<1: raise CvkitError(f"`keep` is 1 or more, not {keep}.")
         self.folder,self.minutes,self.every,self.keep,self.about = Path(folder),minutes,every,keep,about or {}
-        self.fit_no,self.heard,self.written,self.used,self.saved,self.ends = -1,Stopped(),time.monotonic(),0.,None,() # `ends`: epochs that are always kept
+        self.fit_no,self.heard,self.saved = -1,None,None # `heard`: from `stop_signals`, while a fit runs
     def __setattr__(self, name, value):
         if name=='learn':
             learn = value or self.__dict__.get('learn')
@@ -293,87 +318,67 @@ class Resume(Callback):
                 if value is not None: setattr(learn, k, f)
                 elif learn is not None: learn.__dict__.pop(k, None)
         super().__setattr__(name, value)
-    def before_fit(self): self.fit_no += 1
     def after_batch(self):
-        if not self.training: return
-        if self.heard.sig is not None or self.due(self.iter+1): self.write(self.epoch, self.iter+1)
-        self.stop()
+        if self.training and self.heard: self.look(self.epoch, self.iter+1)
     def after_epoch(self):
-        if self.heard.sig is not None or self.epoch+1 in self.ends or self.due(0): self.write(self.epoch+1, 0)
-        self.stop()
-    def due(self, at): return at%self.every==0 if self.every else time.monotonic()-self.written>60*self.minutes
-    def stop(self):
+        if self.heard: self.look(self.epoch+1, 0)
+    def look(self, epoch, at):
+        "Write a state if it is time to, and stop if that was asked for"
+        due = at%self.every==0 if self.every else time.monotonic()-self.written>60*self.minutes
+        if due or self.heard.sig is not None: self.write(epoch, at)
         if self.heard.sig is not None: raise KeyboardInterrupt(signal.Signals(self.heard.sig).name)
 
-# %% ../../nbs/37_callback.resume.ipynb #c039
+# %% ../../nbs/37_callback.resume.ipynb #c044
 @patch
 def write(self:Resume,
     epoch, # The one to go on with
     at     # Its first batch
 ):
     "Write a state"
-    cbs = {cb.name: _state(cb) for cb in self.learn.cbs if not isinstance(cb, (ProgressCallback,Resume))}
-    state = dict(sign=self.sign, fit=self.fit_no, epoch=epoch, at=at, used=self.used+time.monotonic()-self.since, fit_state=fit_state(self.learn), cbs=cbs, begun=self.begun,
-                 epoch_random=getattr(self, 'epoch_random', None) if at else None, random=all_random(self.dls))
-    write_state(self.folder, state, self.keep)
+    write_state(self.folder, dict(sign=self.sign, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
     self.written = time.monotonic()
-
-@patch
-def load(self:Resume, state):
-    "Put `state` into the learner, its callbacks and its random states"
-    set_fit_state(self.learn, state['fit_state'])
-    for cb in self.learn.cbs:
-        if cb.name in state['cbs']: put_back(cb, state['cbs'][cb.name], state['begun'][cb.name], self.here[cb.name])
-    set_all_random(self.dls, state['random'])
-    self.begun = state['begun']
-    if hasattr(self.learn, 'recorder'): self.learn.recorder.start_epoch = time.time()
-
-@patch
-def _batches(self:Resume):
-    "In the place of `Learner.all_batches`: an epoch of training may begin in its middle"
-    learn,state = self.learn,self.saved
-    if not self.training: return Learner.all_batches(learn)
-    learn.n_iter = len(learn.dl)
-    if state and state['at']:
-        self.epoch_random,n,self.saved = state['epoch_random'],state['at'],None
-        set_all_random(self.dls, self.epoch_random)
-        it = batches_from(learn.dl, n) if n<learn.n_iter else iter(())
-        self.load(state)
-    else: self.epoch_random,n,it = all_random(self.dls),0,learn.dl
-    for i,b in enumerate(it, n): learn.one_batch(i, b)
-
-# %% ../../nbs/37_callback.resume.ipynb #c040
-def _told(folder, state, finished):
-    where = f"epoch {state['epoch']+1}" + (f", batch {state['at']+1}" if state['at'] else '')
-    return f"{folder}: this fit is finished, its result is loaded and nothing is trained; another folder trains anew." if finished else f"{folder}: going on in {where}."
 
 @patch
 def _first(self:Resume):
     "The epoch to begin with; what is in the folder is loaded, or refused"
-    state = self.saved = read_state(self.folder)
-    if not state or state['fit']<self.fit_no: self.saved = None; return 0
-    if state['fit']>self.fit_no: # an earlier fit of the same learner
-        self.learn.model.load_state_dict(state['fit_state']['model']); self.saved = None
-        return self.n_epoch
+    learn,state = self.learn,read_state(self.folder)
+    if not state or state['fit_no']<self.fit_no: self.write(0, 0); return 0
+    if state['fit_no']>self.fit_no: learn.model.load_state_dict(state['fit']['model']); return learn.n_epoch # an earlier fit of the same learner
     if diff := differences(state['sign'], self.sign):
         raise CvkitError(f"The state in {self.folder} is of another fit: {'; '.join(diff[:3])}{f' and {len(diff)-3} more' if len(diff)>3 else ''}. Take another folder, or remove that one.")
-    self.load(state); self.used = state['used']
-    print(_told(self.folder, state, state['epoch']>=self.n_epoch))
-    if not state['at']: self.saved = None
+    set_whole_state(learn, state, state['begun'], self.here)
+    self.begun,self.saved = state['begun'],state if state['at'] else None
+    where = f"going on in epoch {state['epoch']+1}" + f", batch {state['at']+1}"*bool(state['at'])
+    print(f"{self.folder}: {where if state['epoch']<learn.n_epoch else 'this fit is finished, its result is loaded and nothing is trained; another folder trains anew'}.")
     return state['epoch']
 
 @patch
 def _epochs(self:Resume):
     "In the place of `Learner._do_fit`"
     learn = self.learn
-    self.sign,self.since = sign(learn, self.about),time.monotonic()
-    self.here = self.begun = {cb.name: _state(cb) for cb in learn.cbs if not isinstance(cb, (ProgressCallback,Resume))}
+    if hasattr(learn, 'lr_finder'): return type(learn)._do_fit(learn)
+    self.fit_no,self.sign,self.written = self.fit_no+1,sign(learn, self.about),time.monotonic()
+    self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
     first = self._first()
-    if first==0 and not self.saved: self.write(0, 0)
     try:
         with stop_signals() as self.heard:
             for epoch in range(first, learn.n_epoch):
                 learn.epoch = epoch
                 learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
     except CancelFitException: self.write(learn.n_epoch, 0); raise
+    finally: self.heard = None
     if first<learn.n_epoch: self.write(learn.n_epoch, 0)
+
+@patch
+def _batches(self:Resume):
+    "In the place of `Learner.all_batches`: an epoch of training may begin in its middle"
+    learn,state = self.learn,self.saved
+    if not (self.training and self.heard): return type(learn).all_batches(learn)
+    learn.n_iter,self.saved = len(learn.dl),None
+    self.epoch_random,n,it = all_random(self.dls),0,learn.dl
+    if state:
+        self.epoch_random,n = state['epoch_random'],state['at']
+        set_all_random(self.dls, self.epoch_random)
+        it = batches_from(learn.dl, n) if n<learn.n_iter else ()
+        set_whole_state(learn, state, state['begun'], self.here)
+    for i,b in enumerate(it, n): learn.one_batch(i, b)
