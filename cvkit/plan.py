@@ -222,9 +222,10 @@ def score(self:RunPlan, log:dict):
 def record(self:RunPlan, name, log:dict):
     "Add a row to the history and keep the state if it is the best so far"
     log = dict(phase=name, **log)
-    log['best'] = self.best is None or self.score(log)>self.best
+    now = self.score(log)
+    log['best'] = not math.isnan(now) and (self.best is None or now>self.best)
     if log['best']:
-        self.best,self.state = self.score(log),{k: v.detach().cpu().clone() for k,v in self.learn.model.state_dict().items()}
+        self.best,self.state = now,{k: v.detach().cpu().clone() for k,v in self.learn.model.state_dict().items()}
         if self.keep: write_somewhere(self.keep, lambda f: torch.save(self.state, f))
     self.history.append(log)
     if self.on_epoch: self.on_epoch(log)
@@ -314,7 +315,7 @@ def _start(learn, plan, runner, slack):
     with learn.no_bar(): values = learn.validate()
     seconds = time.monotonic()-begun
     runner.record(phase.name, dict(epoch=0, size=phase.size, **dict(zip(['valid_loss', *(m.name for m in learn.metrics)], values))))
-    runner.best -= slack*share_error(runner.best, len(learn.dls.valid_ds))
+    if runner.best is not None: runner.best -= slack*share_error(runner.best, len(learn.dls.valid_ds))
     return seconds
 
 @patch
