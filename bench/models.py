@@ -3,11 +3,11 @@
     python bench/models.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. A job trains its arms alike but for what their name says; the arm that held-out
-rows choose is the one whose test score counts. `bench/models.json` is written after every training, and what stands there for the present state of the measured
-modules is not trained again: a stopped bench goes on. Jobs may run beside one another, each in a process of its own; those that measure time want a machine
+rows choose is the one whose test score counts. `bench/models.json` is written after every training, and what stands there for the present state of the code that
+is measured is not trained again: a stopped bench goes on. What was measured in an earlier state stays until it is measured again, and says so. Jobs may run beside one another, each in a process of its own; those that measure time want a machine
 without other work.
 """
-import argparse, hashlib, json, os, platform, subprocess, sys, time
+import argparse, ast, hashlib, inspect, json, os, platform, subprocess, sys, time
 from copy import deepcopy
 from fcntl import LOCK_EX, flock
 from functools import partial
@@ -15,7 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 import numpy as np, pandas as pd, timm, torch
 import torch.nn.functional as F
-from fastai.vision.all import Adam, Callback, DataLoader, DataLoaders, ImageDataLoaders, Learner, Normalize, Resize, ResizeMethod, SGD, aug_transforms
+from fastai.vision.all import Adam, Callback, DataLoader, DataLoaders, ImageDataLoaders, Learner, Normalize, Resize, ResizeMethod, SGD, aug_transforms, default_device
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
@@ -33,11 +33,32 @@ from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
 RESULTS = Path(__file__).resolve().with_name('models.json')
 JOBS    = {}
 
-def code(*modules): return hashlib.sha1(b''.join((Path(cvkit.__file__).parent/f'{m}.py').read_bytes() for m in modules)).hexdigest()[:12]
+def tree(source):
+    "What the source does: without comments, docstrings and decorators"
+    t = ast.parse(source)
+    for o in ast.walk(t):
+        if isinstance(o, (ast.Module, ast.ClassDef, ast.FunctionDef)): o.body = [b for b in o.body if not (isinstance(b, ast.Expr) and isinstance(b.value, ast.Constant))]
+        if hasattr(o, 'decorator_list'): o.decorator_list = []
+    return t
+
+def called(f, seen):
+    "The sources of `f` and of all in this file that it names"
+    if f in seen: return
+    seen.add(f)
+    yield ast.dump(t := tree(inspect.getsource(f)))
+    for o in ast.walk(t):
+        g = globals().get(o.id) if isinstance(o, ast.Name) else None
+        if getattr(g, '__module__', None)==__name__ and callable(g): yield from called(g, seen)
+
+def code(name, arm):
+    "A number that changes with what is measured"
+    j = JOBS[name]
+    modules = [ast.dump(tree((Path(cvkit.__file__).parent/f'{m}.py').read_text())) for m in j['modules']]
+    return hashlib.sha1(repr((modules, [*called(j['run'], set())], j['arms'][arm])).encode()).hexdigest()[:12]
 
 def job(arms, *modules, **same):
     "Register a function of (arguments, seed, **same, **arm) that gives scores; `modules` are what it measures"
-    def add(f): JOBS[f.__name__] = dict(run=f, arms=arms, code=code(*modules), same=same); return f
+    def add(f): JOBS[f.__name__] = dict(run=f, arms=arms, modules=modules, same=same); return f
     return add
 
 def answers(a, name, items):
@@ -64,7 +85,7 @@ def shares(comp, seed):
 def embeddings(learn, comp, df):
     "What the classifier is given for the rows of `df`, of length 1"
     learn.model.eval()
-    return np.concatenate([F.normalize(learn.model[1].embed(learn.model.features(*inputs(learn, b)))).numpy() for b in learn.dls.test_dl(comp.items(df))])
+    return np.concatenate([F.normalize(learn.model[1].embed(learn.model.features(*inputs(learn, b)))).cpu().numpy() for b in learn.dls.test_dl(comp.items(df))])
 
 def by_class(queries, gallery, labels):
     "Similarity of each query to the mean drawing of each class, (queries, classes), and the classes"
@@ -96,7 +117,7 @@ OURS = dict(kind='cosine', loss='arc', margin=.3, pool='gem', stages=(3,4), neck
 def but(**kw): return {**OURS, **kw}
 @job({'ArcFace': OURS, 'average, not GeM': but(pool='avg'), 'the last map alone': but(stages=None), 'the last map, average': but(stages=None, pool='avg'), 'no neck': but(neck=None),
       'margin by counts': but(margin='power4'), 'two centers': but(centers=2), 'a tenth of the classes a step': but(rate=.1), 'no margin': but(margin=0.), 'softmax': but(kind='linear', loss=None), 'plain softmax': dict()},
-     'heads', 'margins', 'depthwise', size=64, epochs=10)
+     'backbone', 'heads', 'margins', 'learner', 'plan', 'loaders', 'augment', size=64, epochs=10)
 def retrieval(a, seed, size, epochs, pool=None, stages=None, neck=None, kind='linear', loss=None, margin=0., rate=1., **kw):
     "emoji_retrieval: MAP@5 by the mean drawing of a class, new ones by a threshold tuned on held-out rows"
     comp = Competition(a.data/'emoji_retrieval')
@@ -130,7 +151,7 @@ def quick(a, seed, size, epochs, lr):
     new, known = shares(comp, seed)
     df = comp.train.assign(image=comp.train.image.map(lambda o: Path(o).name), valid=known)[~new]
     dls = ImageDataLoaders.from_df(df, comp.path, folder='train_images', fn_col='image', label_col='label', valid_col='valid', bs=64, num_workers=0,
-        item_tfms=Resize(size, ResizeMethod.Squish), batch_tfms=[*aug_transforms(do_flip=False, size=size, min_scale=.75), Normalize.from_stats([.5]*3, [.5]*3, cuda=False)])
+        item_tfms=Resize(size, ResizeMethod.Squish), batch_tfms=[*aug_transforms(do_flip=False, size=size, min_scale=.75), Normalize.from_stats([.5]*3, [.5]*3, cuda=default_device().type=='cuda')])
     learn = Learner(dls, QuickArcFace(timm_body('tf_efficientnet_lite0', a.weights).model, dls.c), arc_loss, path=a.scratch)
     begun = time.monotonic()
     with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(epochs, lr)
@@ -138,7 +159,7 @@ def quick(a, seed, size, epochs, lr):
     @torch.no_grad()
     def embed(rows):
         learn.model.eval()
-        return np.concatenate([learn.model.embed(b[0]).as_subclass(torch.Tensor).numpy() for b in dls.test_dl([Path(o) for o in rows.image])])
+        return np.concatenate([learn.model.embed(b[0]).as_subclass(torch.Tensor).cpu().numpy() for b in dls.test_dl([Path(o) for o in rows.image])])
     return dict(retrieved(a, comp, new, known, embed), seconds=seconds)
 
 # Rare classes and wrong labels
@@ -173,7 +194,7 @@ def one_in_five(comp, seed):
     return (shuffled.groupby('label').cumcount()<np.minimum((n/5).clip(1), n-2)).reindex(comp.train.index)
 
 @job({'cross entropy': dict(), 'focal': dict(loss='focal'), 'class weights': dict(loss='cross_entropy', balance=.999), 'balanced softmax': dict(loss='balanced_softmax'),
-      'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5)}, 'losses', size=112, epochs=3)
+      'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5)}, 'losses', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=112, epochs=3)
 def longtail(a, seed, size, epochs, loss='cross_entropy', **kw):
     "grocery made long-tailed: balanced accuracy"
     comp = long_tailed(Competition(a.data/'grocery'))
@@ -184,7 +205,7 @@ def longtail(a, seed, size, epochs, loss='cross_entropy', **kw):
     return accuracies(a, learn, comp, 'grocery', held) | dict(seconds=seconds)
 
 @job({'cross entropy': dict(), 'cross entropy, smoothed': dict(label_smoothing=.1), 'gce': dict(loss='gce'), 'sce': dict(loss='sce'), 'bi-tempered .8, 1.2': dict(loss='bi_tempered'),
-      'bi-tempered .5, 2': dict(loss='bi_tempered', t1=.5, t2=2.)}, 'losses', size=64, epochs=3)
+      'bi-tempered .5, 2': dict(loss='bi_tempered', t1=.5, t2=2.)}, 'losses', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=64, epochs=3)
 def noise(a, seed, size, epochs, loss='cross_entropy', **kw):
     "cifar10n_noisy: accuracy; the held-out labels are noisy as well"
     comp = Competition(a.data/'cifar10n_noisy')
@@ -199,41 +220,51 @@ def noise(a, seed, size, epochs, loss='cross_entropy', **kw):
 @job({o: dict(arch=o) for o in ('tf_efficientnet_lite0', 'resnet18d')}, 'learner', 'depthwise', 'core', size=128, bs=32)
 def step(a, seed, size, bs, arch):
     "Images a second of training steps: as `timm_learner` trains by itself, and in each way by hand, in turn"
-    comp = Competition(a.data/'trashnet')
+    comp,device = Competition(a.data/'trashnet'),default_device()
     learn = timm_learner(comp.dataloaders(size, bs), arch)
     learn.unfreeze()
-    x,y = torch.randn(bs, 3, size, size),torch.arange(bs)%6
-    plain = lambda: timm.create_model(arch, num_classes=6)
+    x,y = torch.randn(bs, 3, size, size, device=device),torch.arange(bs, device=device)%6
+    plain = lambda: timm.create_model(arch, num_classes=6).to(device)
     last = lambda o: o.to(memory_format=torch.channels_last)
-    ways = dict(cvkit=(learn.model, last if chip().channels_last else lambda o: o, None), fp32=(plain(), lambda o: o, None), bf16=(plain(), lambda o: o, torch.bfloat16),
-                **{'fp32, channels last': (last(plain()), last, None), 'bf16, channels last': (last(plain()), last, torch.bfloat16)})
+    ways = dict(cvkit=(learn.model.to(device), last if chip().channels_last else lambda o: o, None))
+    for k,dtype in dict(fp32=None, bf16=torch.bfloat16, **(dict(fp16=torch.float16) if device.type=='cuda' else {})).items():
+        ways |= {k: (plain(), lambda o: o, dtype), f'{k}, channels last': (last(plain()), last, dtype)}
     def go(model, form, dtype):
-        with torch.autocast('cpu', dtype, enabled=dtype is not None): out = model(form(x))
+        with torch.autocast(device.type, dtype, enabled=dtype is not None): out = model(form(x))
         F.cross_entropy(out.float(), y).backward()
         for p in model.parameters(): p.grad = None
+        finish()
     took = {k: [] for k in ways}
-    for repeat in range(4):
+    for repeat in range(3 if device.type=='cpu' else 12):
         for k,w in ways.items():
             w[0].train()
-            begun = time.perf_counter(); go(*w)
-            if repeat: took[k].append(time.perf_counter()-begun)
+            for warm in range(2):
+                begun = time.perf_counter(); go(*w)
+            took[k].append(time.perf_counter()-begun)
     return {k: round(bs/float(np.median(v)), 1) for k,v in took.items()}
+
+def finish():
+    "Wait for the card"
+    if torch.cuda.is_available(): torch.cuda.synchronize()
 
 class Steps(Callback):
     "When batches begin"
     order = -100
     def before_fit(self): self.begun = []
-    def before_batch(self): self.begun.append(time.perf_counter())
+    def before_batch(self): finish(); self.begun.append(time.perf_counter())
 
 def peak(reset=False):
-    "Most memory of this process so far, or since `reset`, MB"
+    "Most memory so far or since `reset`, of the card or, without one, of this process, MB"
+    if torch.cuda.is_available():
+        if reset: torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated()/2**20
     if reset: Path('/proc/self/clear_refs').write_text('5')
     return next(int(l.split()[1])/1024 for l in Path('/proc/self/status').read_text().splitlines() if l.startswith('VmHWM'))
 
 def classes(bs, opt, rate, n, d=512, steps=6):
     "MB beyond what was there and median seconds of a step of ArcFace over `n` classes, all of them or a share `rate`"
     x,y = torch.randn(bs*steps, d),torch.randint(n, (bs*steps,))
-    dls = DataLoaders(*[DataLoader(list(zip(x,y)), bs=bs)]*2, device=torch.device('cpu'))
+    dls = DataLoaders(*[DataLoader(list(zip(x,y)), bs=bs)]*2, device=default_device())
     base = peak(True)
     learn = Learner(dls, nn.Sequential(nn.Linear(d, d), CosineLinear(d, n)), MarginLoss('arc', .3), opt_func=dict(adam=Adam, sgd=partial(SGD, mom=.9))[opt],
                     splitter=lambda m: [list(o.parameters()) for o in m], cbs=[Steps(), *([PartialFC(rate)] if rate<1 else [])])
@@ -243,8 +274,9 @@ def classes(bs, opt, rate, n, d=512, steps=6):
 
 @job({f'{opt}, {bs} images': dict(opt=opt, bs=bs) for bs in (128,512) for opt in ('adam','sgd')}, 'heads', 'margins', n=100_000, rate=.1)
 def head(a, seed, opt, bs, n, rate):
-    "A head of 100,000 classes at 512 dimensions on one core, a tenth of the classes a step against all: each in a process of its own, for the memory in one that gives freed blocks back"
+    "A head of 100,000 classes at 512 dimensions, a tenth of the classes a step against all; without a card on one core, each in a process of its own, for the memory in one that gives freed blocks back"
     def run(r, **env):
+        if torch.cuda.is_available(): classes(bs, opt, r, 100); return classes(bs, opt, r, n, steps=30)
         args = [sys.executable, '-W', 'ignore', __file__, a.data, a.answers, a.weights, '--classes', json.dumps(dict(bs=bs, opt=opt, rate=r, n=n))]
         return json.loads(subprocess.run(args, check=True, text=True, stdout=subprocess.PIPE, env={**os.environ, **env, 'OMP_NUM_THREADS': '1'}).stdout.splitlines()[-1])
     out = {}
@@ -302,15 +334,15 @@ def surgery(a, seed, size, epochs, tune, data):
 
 # The table
 
-def present(raw):
-    "What was measured in the present state of the code"
-    def same(o, j): return o['arm'] in j['arms'] and all(o.get(k)==v for k,v in dict(j['same'], code=j['code']).items())
-    return [o for o in raw if o['job'] in JOBS and same(o, JOBS[o['job']])]
+def present(o):
+    "Whether `o` was measured in the present state of the code"
+    j = JOBS.get(o['job'])
+    return bool(j) and o['arm'] in j['arms'] and all(o.get(k)==v for k,v in dict(j['same'], code=code(o['job'], o['arm'])).items())
 
 def arms(raw):
     "Means over the seeds of the jobs that are scored on held-out and on test rows"
-    df = pd.DataFrame([o for o in raw if 'valid' in o], columns=['job','arm','valid','test','seed','seconds'])
-    return df.groupby(['job','arm'], sort=False).agg(valid=('valid','mean'), test=('test','mean'), least=('test','min'), most=('test','max'), seeds=('seed','nunique'), seconds=('seconds','mean')).round(4)
+    df = pd.DataFrame([dict(o, present=present(o)) for o in raw if 'valid' in o], columns=['job','chip','arm','valid','test','seed','seconds','present'])
+    return df.groupby(['job','chip','arm'], sort=False).agg(valid=('valid','mean'), test=('test','mean'), least=('test','min'), most=('test','max'), seeds=('seed','nunique'), seconds=('seconds','mean'), present=('present','all')).round(4)
 
 def row(what, ours, peer, unit, goal, met, more=True):
     "A row of the table, from one number for each repeat of ours and of the peer"
@@ -320,9 +352,13 @@ def row(what, ours, peer, unit, goal, met, more=True):
                 n=len(ours), goal=goal, met=bool(met(ours.mean(), peer.mean())))
 
 def summary(raw):
-    "The rows of the table for which there is something: the arm that held-out rows choose against the peer, by seed"
+    "The rows of the table for which there is something, on each chip: the arm that held-out rows choose against the peer, by seed"
+    return [dict(o, chip=chip) for chip in dict.fromkeys(o['chip'] for o in raw) for o in on_one([o for o in raw if o['chip']==chip])]
+
+def on_one(raw):
     by = {}
-    for o in raw: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
+    for o in raw:
+        if o['job'] in JOBS and o['arm'] in JOBS[o['job']]['arms']: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
     def best(job): return max(by[job], key=lambda k: np.mean([o['valid'] for o in by[job][k].values()]))
     def pairs(mine, other, *keys): return [[[o[s][k] for s in sorted(mine.keys()&other.keys())] for o in (mine,other)] for k in keys]
     out = []
@@ -354,9 +390,9 @@ def add(result):
     "Write one more result, beside whatever another process wrote meanwhile"
     with open(__file__) as lock:
         flock(lock, LOCK_EX)
-        raw = [o for o in measured() if any(o[k]!=result[k] for k in ('job','arm','seed'))]+[result]
+        raw = [o for o in measured() if any(o[k]!=result[k] for k in ('job','arm','seed','chip'))]+[result]
         new = RESULTS.with_suffix('.new')
-        new.write_text(json.dumps(dict(machine=platform.machine(), rows=summary(present(raw)), raw=raw), indent=1)+'\n')
+        new.write_text(json.dumps(dict(machine=platform.machine(), rows=summary(raw), arms=arms(raw).reset_index().to_dict('records'), raw=raw), indent=1)+'\n')
         new.replace(RESULTS)
 
 def main():
@@ -370,12 +406,11 @@ def main():
         for name in a.jobs or JOBS:
             j = JOBS[name]
             for arm,kw in j['arms'].items():
-                key = dict(job=name, arm=arm, seed=seed, code=j['code'], **j['same'])
+                key = dict(job=name, arm=arm, seed=seed, chip=chip().name, code=code(name, arm), **j['same'])
                 if a.arms and arm not in a.arms or any(all(o.get(k)==v for k,v in key.items()) for o in measured()): continue
                 seed_all(seed)
                 add(dict(key, **j['run'](a, seed, **j['same'], **kw), threads=torch.get_num_threads(), precision=chip().precision))
                 print(measured()[-1], flush=True)
-    raw = present(measured())
-    print(arms(raw).to_string()); print(pd.DataFrame(summary(raw)).to_string(index=False))
+    print(arms(measured()).to_string()); print(pd.DataFrame(summary(measured())).to_string(index=False))
 
 if __name__=='__main__': main()

@@ -74,6 +74,7 @@ def head_start(self:Learner, **kwargs):
     "Fit the head on features of `dls.train`, computed once with the transforms of validation; `kwargs` for `fit_head`"
     head,device = self.model[1],self.dls.device
     if not list(head.parameters()): raise CvkitError(f"A head start needs a head with weights, and {type(head).__name__} has none.")
+    if isinstance(self.loss_func, nn.Module): self.loss_func.to(device) # as fastai does before it fits
     x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
     parts = [m for m in head.children() if not isinstance(m, nn.Dropout)] if isinstance(head, nn.Sequential) else []
     first,*tail = parts or [head]

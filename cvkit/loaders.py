@@ -81,7 +81,9 @@ class RowsDL(TfmdDL):
     def _ring(self):
         "A new ring, where there are workers and the batch is copied afterwards"
         n,frame = self.fake_l.num_workers,self.frame
-        if n and frame and self.after_batch.fs: return Ring(n, 2+self.fake_l.prefetch_factor, self.bs*np.prod(frame.size)*3)
+        if not (n and frame and self.after_batch.fs): return
+        try: return Ring(n, 2+self.fake_l.prefetch_factor, self.bs*np.prod(frame.size)*3)
+        except RuntimeError: return # /dev/shm has no room for so many batches at once
 
     def get_idxs(self): return np.random.default_rng([self.seed,self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
 
