@@ -7,7 +7,7 @@ rows choose is the one whose test score counts. `bench/models.json` is written a
 is measured is not trained again: a stopped bench goes on. What was measured in an earlier state stays until it is measured again, and says so. Jobs may run beside one another, each in a process of its own; those that measure time want a machine
 without other work.
 """
-import argparse, ast, hashlib, inspect, json, os, platform, subprocess, sys, time
+import argparse, ast, hashlib, json, os, platform, subprocess, sys, time
 from copy import deepcopy
 from fcntl import LOCK_EX, flock
 from functools import partial
@@ -33,28 +33,34 @@ from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
 RESULTS = Path(__file__).resolve().with_name('models.json')
 JOBS    = {}
 
-def tree(source):
-    "What the source does: without comments, docstrings and decorators"
+def bare(source):
+    "A tree of what `source` does: without comments, docstrings and decorators"
     t = ast.parse(source)
     for o in ast.walk(t):
         if isinstance(o, (ast.Module, ast.ClassDef, ast.FunctionDef)): o.body = [b for b in o.body if not (isinstance(b, ast.Expr) and isinstance(b.value, ast.Constant))]
         if hasattr(o, 'decorator_list'): o.decorator_list = []
     return t
 
-def called(f, seen):
-    "The sources of `f` and of all in this file that it names"
-    if f in seen: return
-    seen.add(f)
-    yield ast.dump(t := tree(inspect.getsource(f)))
-    for o in ast.walk(t):
-        g = globals().get(o.id) if isinstance(o, ast.Name) else None
-        if getattr(g, '__module__', None)==__name__ and callable(g): yield from called(g, seen)
+def plain(o):
+    "A tree as nested tuples, the same under each version of Python"
+    if isinstance(o, list): return [*map(plain, o)]
+    return (type(o).__name__, *((k, plain(v)) for k,v in ast.iter_fields(o) if v not in (None, []))) if isinstance(o, ast.AST) else o
+
+HERE = {o.name: o for o in bare(Path(__file__).read_text()).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))}
+
+def called(name, seen):
+    "What the function `name` does, and all in this file that it names"
+    if name not in HERE or name in seen: return
+    seen.add(name)
+    yield plain(HERE[name])
+    for o in ast.walk(HERE[name]):
+        if isinstance(o, ast.Name): yield from called(o.id, seen)
 
 def code(name, arm):
     "A number that changes with what is measured"
     j = JOBS[name]
-    modules = [ast.dump(tree((Path(cvkit.__file__).parent/f'{m}.py').read_text())) for m in j['modules']]
-    return hashlib.sha1(repr((modules, [*called(j['run'], set())], j['arms'][arm])).encode()).hexdigest()[:12]
+    modules = [plain(bare((Path(cvkit.__file__).parent/f'{m}.py').read_text())) for m in j['modules']]
+    return hashlib.sha1(repr((modules, [*called(name, set())], j['arms'][arm])).encode()).hexdigest()[:12]
 
 def job(arms, *modules, **same):
     "Register a function of (arguments, seed, **same, **arm) that gives scores; `modules` are what it measures"
