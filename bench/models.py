@@ -25,7 +25,7 @@ from cvkit.core import chip, n_workers, seed_all
 from cvkit.data import Competition
 from cvkit.heads import CosineLinear, make_head, repool
 from cvkit.learner import inputs, predict, timm_learner, train_counts
-from cvkit.losses import make_loss
+from cvkit.losses import class_weights, make_loss
 from cvkit.margins import MarginLoss, PartialFC, margins_from_counts
 from cvkit.plan import Phase, Plan
 from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
@@ -199,14 +199,18 @@ def one_in_five(comp, seed):
     n = shuffled.groupby('label').label.transform('size')
     return (shuffled.groupby('label').cumcount()<np.minimum((n/5).clip(1), n-2)).reindex(comp.train.index)
 
-@job({'cross entropy': dict(), 'focal': dict(loss='focal'), 'class weights': dict(loss='cross_entropy', balance=.999), 'balanced softmax': dict(loss='balanced_softmax'),
-      'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5)}, 'losses', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=112, epochs=3)
-def longtail(a, seed, size, epochs, loss='cross_entropy', **kw):
+@job({'cross entropy': dict(), 'focal': dict(loss='focal'), 'class weights': dict(balance=.999), 'balanced softmax': dict(loss='balanced_softmax'),
+      'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5), 'logits adjusted .5, class weights': dict(loss='logit_adjustment', tau=.5, balance=.999),
+      'margins by counts': dict(margin='power4'), 'margins by counts, class weights': dict(margin='power4', balance=.999)}, 'losses', 'margins', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=112, epochs=3)
+def longtail(a, seed, size, epochs, loss='cross_entropy', margin=None, balance=None, **kw):
     "grocery made long-tailed: balanced accuracy"
     comp = long_tailed(Competition(a.data/'grocery'))
     held = one_in_five(comp, seed)
     dls = comp.dataloaders(size, 32, valid=held, augment=.5, seed=seed)
-    learn = timm_learner(dls, weights=a.weights, loss_func=make_loss(loss, train_counts(dls), label_smoothing=.1, **kw))
+    n = train_counts(dls)
+    if margin: loss = MarginLoss('cos', margins_from_counts(n, margin), label_smoothing=.1, weight=balance and class_weights(n, balance))
+    else: loss = make_loss(loss, n, balance, label_smoothing=.1, **kw)
+    learn = timm_learner(dls, weights=a.weights, head='cosine' if margin else 'linear', loss_func=loss)
     seconds = train(learn, size, epochs)
     return accuracies(a, learn, comp, 'grocery', held) | dict(seconds=seconds)
 

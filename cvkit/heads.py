@@ -96,11 +96,18 @@ class PooledBody(Body):
         self.train(body.training)
     def pool(self, f):
         "Features to vectors (n, `num_features`); class and register tokens are left out"
+        many = isinstance(f, (list,tuple))
+        chunks = zip(*(self._alone(o, many) for o in (f if many else [f])))
+        return torch.cat([self.model.forward_head([*o] if many else o[0], pre_logits=True) for o in chunks], 1)
+    def _alone(self, f, mapped):
+        "One map, or tokens, pooled: each part of the vector as if it were the only place"
         first = getattr(self.model, 'num_prefix_tokens', 0)
-        v = self.pooling(f[:,first:] if f.ndim==3 else self.to_nchw(f))
+        v = self.pooling(self.to_nchw(f) if f.ndim==4 or mapped or f.shape[1]==1 else f[:,first:])
         if not torch.is_autocast_enabled(f.device.type): v = v.to(f.dtype)
-        def alone(v): return v[:,None].expand(-1,first+1,-1) if f.ndim==3 else v[:,None,None] if self.layout=='NHWC' else v[:,:,None,None]
-        return torch.cat([self.model.forward_head(alone(o), pre_logits=True) for o in v.chunk(self.wide, 1)], 1)
+        def alone(v):
+            if f.ndim==3: return v[:,None].expand(-1,max(first,mapped)+1,-1) if f.shape[2]==v.shape[1] else v[:,:,None]
+            return v[:,None,None] if self.layout=='NHWC' else v[:,:,None,None]
+        return map(alone, v.chunk(self.wide, 1))
 
 # %% ../nbs/21_heads.ipynb #c036
 class StageBody(Body):
@@ -137,10 +144,15 @@ def repool(
     pool='gem', # A name in `POOLS`, or a function from a number of channels to a module
     stages=None # Numbers of the stages whose vectors stand side by side; the body's own features when `None`
 ) -> Body:
-    "`body` with another pooling"
-    return StageBody(body, stages, pool) if stages else PooledBody(body, make_pool(pool, body.model.num_features))
+    "`body` with another pooling; how it joins several images stays"
+    new = StageBody(body, stages, pool) if stages else PooledBody(body, make_pool(pool, body.model.num_features))
+    if over := getattr(body, 'over', None):
+        if [*over.parameters()] and new.num_features!=body.num_features:
+            raise CvkitError(f"Attention over images of width {body.num_features} does not fit {new.num_features}: call `over_images` after `repool`.")
+        new.over = over
+    return new
 
-# %% ../nbs/21_heads.ipynb #c044
+# %% ../nbs/21_heads.ipynb #c046
 def shown(
     x # Images (n, k, c, h, w), with any normalisation
 ):    # (n, k), of bool
@@ -175,7 +187,7 @@ class AttentionSet(nn.Module):
 
 SETS = dict(mean=lambda d: MeanSet(), max=lambda d: MaxSet(), attention=AttentionSet)
 
-# %% ../nbs/21_heads.ipynb #c047
+# %% ../nbs/21_heads.ipynb #c049
 @patch
 def vectors(self:Body,
     x # Images (n, c, h, w), or several of each row (n, k, c, h, w)
@@ -193,7 +205,7 @@ def over_images(
     body.over = how if isinstance(how, nn.Module) else SETS[one_of('way over images', how, SETS)](body.num_features)
     return body
 
-# %% ../nbs/21_heads.ipynb #c050
+# %% ../nbs/21_heads.ipynb #c052
 ACTS = dict(prelu=nn.PReLU, silu=nn.SiLU)
 
 class Neck(nn.Sequential):
@@ -211,7 +223,7 @@ class Neck(nn.Sequential):
         super().__init__(*layers)
         self.n_out = n_out or n_in
 
-# %% ../nbs/21_heads.ipynb #c053
+# %% ../nbs/21_heads.ipynb #c055
 class MultiSampleDropout(nn.Module):
     "The mean of a layer under several dropouts while it trains, the layer itself afterwards"
     def __init__(self,
@@ -226,7 +238,7 @@ class MultiSampleDropout(nn.Module):
         if not self.training: return self.layer(x)
         return sum(self.layer(F.dropout(x, self.p)) for _ in range(self.n))/self.n
 
-# %% ../nbs/21_heads.ipynb #c056
+# %% ../nbs/21_heads.ipynb #c058
 def _unit(x):
     "`x` divided by its length; below a length of 1e-6 it is zero, with a gradient of zero"
     n2 = x.square().sum(-1, keepdim=True)
@@ -248,7 +260,7 @@ class CosineLinear(nn.Module):
             cos = F.linear(_unit(x.float()), _unit(self.weight.float()))
         return cos.unflatten(-1, (-1,self.centers)).amax(-1).clamp(-1+1e-6, 1-1e-6)
 
-# %% ../nbs/21_heads.ipynb #c061
+# %% ../nbs/21_heads.ipynb #c063
 class ColumnsNet(nn.Sequential):
     "The last `n` inputs through two layers of their own, the others as they are"
     def __init__(self,
@@ -263,7 +275,7 @@ class ColumnsNet(nn.Sequential):
         v,columns = x.tensor_split([x.shape[1]-self.n], 1)
         return torch.cat([v, super().forward(columns)], 1)
 
-# %% ../nbs/21_heads.ipynb #c064
+# %% ../nbs/21_heads.ipynb #c066
 class Head(nn.Sequential):
     "Pooled features to classes, in fp32: what comes before `classifier` makes the embedding"
     def embed(self, x): # Pooled features (n, d)
@@ -295,7 +307,7 @@ def make_head(
     parts = dict(columns=columns, neck=neck, drop=nn.Dropout(drop) if samples==1 else None, classifier=last)
     return Head(OrderedDict((k,o) for k,o in parts.items() if o))
 
-# %% ../nbs/21_heads.ipynb #c069
+# %% ../nbs/21_heads.ipynb #c071
 def swap_classifier(
     head:nn.Module, # Its last linear or cosine layer is replaced, in place
     n_out:int       # Classes from now on
@@ -316,6 +328,7 @@ def swap_head(
 ):
     "A fresh classifier for another label space; all other weights stay"
     swap_classifier(learn.model[1], n_out)
-    if not learn.opt: return
-    frozen = learn.opt.frozen_idx
-    learn.create_opt(); learn.freeze_to(frozen)
+    if not (old := learn.opt): return
+    learn.create_opt(); learn.freeze_to(old.frozen_idx)
+    was,state = (getattr(o, 'opt', o).state for o in (old,learn.opt))
+    state.update({p: was[p] for ps in learn.opt.param_lists for p in ps if p in was})

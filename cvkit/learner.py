@@ -22,13 +22,13 @@ from fastcore.meta import delegates
 from functools import partial
 from torch import nn
 from .backbone import Body, spare, stage_splitter, timm_body
-from .core import bar, chip, interrupts_heard, one_of, where
+from .core import CvkitError, bar, chip, interrupts_heard, one_of, where
 from .depthwise import quick_depthwise
 from .heads import make_head, over_images, repool
 from .inputs import AsSets
 from .loaders import RowsDL
 from .losses import make_loss
-from .margins import MarginLoss, margins_from_counts
+from .margins import MarginLoss
 from .samplers import train_targets
 
 # %% ../nbs/30_learner.ipynb #c005
@@ -109,10 +109,12 @@ def _loss(dls, head, n_out, loss_func, label_smoothing):
     "What `loss_func` and `head` ask for"
     if isinstance(loss_func, str): return make_loss(loss_func, partial(train_counts, dls, n_out), label_smoothing=label_smoothing)
     if loss_func is None and isinstance(head, str) and head in _MARGINS:
-        margin = 0. if head=='cosine' else margins_from_counts(train_counts(dls, n_out))
-        return MarginLoss(_MARGINS[head], margin, label_smoothing=label_smoothing)
-    loss_func = loss_func or getattr(dls.train_ds, 'loss_func', None)
-    return CrossEntropyLossFlat(label_smoothing=label_smoothing) if label_smoothing and isinstance(loss_func, CrossEntropyLossFlat) else loss_func
+        return MarginLoss(_MARGINS[head], 0. if head=='cosine' else .3, label_smoothing=label_smoothing)
+    if loss_func is not None:
+        if label_smoothing: raise CvkitError(f"{loss_func!r:.60} smooths its labels itself, if at all: leave `label_smoothing` out, or name the loss.")
+        return loss_func
+    own = getattr(dls.train_ds, 'loss_func', None)
+    return CrossEntropyLossFlat(label_smoothing=label_smoothing) if label_smoothing and isinstance(own, CrossEntropyLossFlat) else own
 
 # %% ../nbs/30_learner.ipynb #c020
 @delegates(Learner.__init__)
@@ -124,7 +126,8 @@ def timm_learner(
     pool=None,                        # Pooling, one of `cvkit.heads.POOLS`, or a function from channels to a module; that of the family when `None`
     head='linear',                    # 'linear', 'cosine', 'arcface', 'cosface', or a module from pooled features to logits
     over=None,                        # How several images of a row become one vector, one of `cvkit.heads.SETS`; their mean when `None`
-    neck=None,                        # Width of an embedding before the classifier, or a module with `n_out`; no neck when `None`
+    stages=None,                      # Stages whose pooled maps stand side by side, as for `repool`; `()`: what the body gives. `None`: the last two for 'arcface' and 'cosface', else `()`
+    neck=None,                        # Width of an embedding before the classifier, 0: none, or a module with `n_out`. `None`: 512 for 'arcface' and 'cosface', else none
     drop:float=0.,                    # Dropout before the classifier
     label_smoothing:float=0.,         # For single labels: the share of the truth that is spread evenly (Szegedy et al. 2016)
     target_stats=None,                # Regression: (mean, std) of the training targets
@@ -134,10 +137,13 @@ def timm_learner(
     loss_func=None,                   # Called with (outputs, targets), or a name in `cvkit.losses.LOSSES`
     opt_func=Adam, path=None, splitter=stage_splitter, cbs=None, **kwargs
 ) -> Learner: # Groups are the stages of the body and the head; files go to the working folder
-    "A plain `Learner` on a timm body with a fresh head; 'arcface' and 'cosface' bring a loss whose margins follow from the training rows of each class"
+    "A plain `Learner` on a timm body with a fresh head; 'arcface' and 'cosface' bring their loss, a neck, and the maps of two stages"
     precision,classes = precision or chip().precision,n_out or get_c(dls)
     body = arch if isinstance(arch, Body) else timm_body(arch, weights, size=size, **(model_kw or {}))
-    if pool: body = repool(body, pool)
+    if isinstance(head, str) and head in ('arcface','cosface'): # what earned its place in bench/models.py
+        if stages is None and type(body) is Body: stages = (-2,-1)
+        if neck is None: neck = 512
+    if pool or stages: body = repool(body, pool or 'avg', stages)
     if over: over_images(body, over)
     loss_func = _loss(dls, head, classes, loss_func, label_smoothing)
     n_out = n_out or getattr(loss_func, 'n_out', noop)(classes)

@@ -200,10 +200,12 @@ class BinaryCrossEntropy(nn.Module):
         weight=None,              # Of each column
         pos_weight=None,          # Of each column, where the target is 1
         label_smoothing:float=0., # Share by which targets move to 1/2
+        ignore_index:float=-100,  # Target of cells without a label; NaN is one as well
         reduction:str='mean'      # 'mean', 'sum' or 'none'
     ):
         super().__init__()
         self.label_smoothing,self.reduction = _within('label_smoothing', label_smoothing, 0, 1),one_of('reduction', reduction, REDUCTIONS)
+        self.ignore_index = ignore_index
         self.register_buffer('weight', _weight(weight)); self.register_buffer('pos_weight', _weight(pos_weight))
     @staticmethod
     def n_out(n:int) -> int: return n # Outputs of the model for `n` labels
@@ -212,8 +214,8 @@ class BinaryCrossEntropy(nn.Module):
         x,y = x.as_subclass(torch.Tensor).float(),y.as_subclass(torch.Tensor).float()
         if y.shape!=x.shape:
             raise CvkitError(f"Targets have the shape of the logits, {tuple(x.shape)}, not {tuple(y.shape)}: 0, 1 or NaN in each cell.")
-        seen = ~y.isnan()
-        y = torch.lerp(y.nan_to_num(), torch.full_like(y, .5), self.label_smoothing)
+        seen = ~y.isnan()&(y!=self.ignore_index)
+        y = torch.lerp(y.where(seen, 0.), torch.full_like(y, .5), self.label_smoothing)
         one,zero = self.costs(x)
         loss = _fit(self.weight, x)*seen*(_fit(self.pos_weight, x)*y*one+(1-y)*zero)
         return _reduce(loss, seen.sum(), self.reduction)

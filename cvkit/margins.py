@@ -82,7 +82,9 @@ class MarginLoss(nn.Module):
         scale:float=30.,         # Cosines are multiplied by it
         fallback:str='line',     # Of `arc_margin`
         label_smoothing:float=0.,# Share of the truth that is spread evenly
-        reduction:str='mean'     # 'mean', 'sum' or 'none'
+        reduction:str='mean',    # 'mean', 'sum' or 'none'
+        weight=None,             # Of each class, as torch's `cross_entropy` takes it
+        ignore_index:int=-100    # Class number of rows without a label
     ):
         super().__init__()
         margin = torch.as_tensor(margin, dtype=torch.float32)
@@ -91,16 +93,21 @@ class MarginLoss(nn.Module):
             raise CvkitError(f"Margins of kind '{kind}' are numbers from 0 to {most:.4g}, one or one for each class, not {margin.tolist()!r:.50}.")
         if not scale>0: raise CvkitError(f"`scale` is above 0, not {scale}.")
         self.kind,self.scale,self.fallback = kind,scale,one_of('fallback', fallback, FALLBACKS)
-        self.label_smoothing,self.reduction = label_smoothing,reduction
+        self.label_smoothing,self.reduction,self.ignore_index = label_smoothing,reduction,ignore_index
         self.register_buffer('margin', margin)
+        self.register_buffer('weight', weight if weight is None else torch.as_tensor(weight, dtype=torch.float32))
+    def of(self, per_class): # for the classes that the cosines are of
+        return per_class if self.drawn is None else per_class[self.drawn]
     def lower(self, cos, m): return arc_margin(cos, m, self.fallback) if self.kind=='arc' else cos_margin(cos, m)
     def forward(self, cos, y): # Cosines (n, classes), class numbers (n,)
+        if y.is_floating_point() or y.ndim!=1: raise CvkitError(f"A margin is for one class, not for shares {tuple(y.shape)}: give class numbers, MixUp blends their losses.")
         cos,y = cos.as_subclass(torch.Tensor).float(),y.as_subclass(torch.Tensor).long()
-        m = self.margin*self.part
-        if m.ndim: m = m[y if self.drawn is None else self.drawn[y]]
-        own = cos.gather(1, y[:,None])
-        logits = self.scale*cos.scatter(1, y[:,None], self.lower(own[:,0], m)[:,None])
-        return F.cross_entropy(logits, y, reduction=self.reduction, label_smoothing=self.label_smoothing)
+        own,m = y.where(y!=self.ignore_index, 0),self.margin*self.part
+        if m.ndim: m = self.of(m)[own]
+        lower = self.lower(cos.gather(1, own[:,None])[:,0], m)
+        weight = None if self.weight is None else self.of(self.weight)
+        return F.cross_entropy(self.scale*cos.scatter(1, own[:,None], lower[:,None]), y, weight,
+                               reduction=self.reduction, label_smoothing=self.label_smoothing, ignore_index=self.ignore_index)
     def activation(self, cos): return (self.scale*cos.float()).softmax(-1)
     def decodes(self, cos): return cos.argmax(-1)
 
@@ -220,7 +227,7 @@ def _summed(a, b):
     for r,g in (a,b): grad.index_add_(0, torch.searchsorted(rows, r), g)
     return rows,grad
 
-# %% ../nbs/22_margins.ipynb #pfcclass
+# %% ../nbs/22_margins.ipynb #c056
 class PartialFC(WithinBatch):
     "Train a `CosineLinear` on the classes of each batch and some others (An et al. 2021)"
     order = TrainEvalCallback.order+1 # before fastai's MixUp takes the targets, and before gradients are scaled back or clipped

@@ -8,11 +8,13 @@ __all__ = ['FreezeStats']
 # %% ../../nbs/31_callback.batchnorm.ipynb #c002
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.training import bn_types
+from torch import nn
 
 # %% ../../nbs/31_callback.batchnorm.ipynb #c005
 class FreezeStats(Callback):
-    "Batch norm normalises with its running statistics during training and leaves them as they are"
+    "Batch norm of the body normalises with its running statistics during training and leaves them as they are"
     order,run_valid = TrainEvalCallback.order+1,False # after `model.train()`
     def before_train(self):
-        for m in self.model.modules():
+        body = self.model[0] if isinstance(self.model, nn.Sequential) and len(self.model)==2 else self.model
+        for m in body.modules():
             if isinstance(m, bn_types): m.eval()
