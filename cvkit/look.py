@@ -78,10 +78,14 @@ def _probs(learn, out, y, names):
     return act(out.float()).view(len(out), -1).cpu()
 
 def _losses(p, y, names):
-    "How wrong each row is, as in the report: -log of what is right, or residuals in standard deviations of the target"
-    if names is None: y = y.view(len(y), -1); return ((p-y).abs()/y.std(0, correction=0).clamp_min(1e-12)).mean(1)
-    right = p.gather(1, y[:,None]) if y.ndim==1 else torch.where(y>.5, p, 1-p)
-    return -right.clamp_min(1e-7).log().mean(1)
+    "How wrong each row is, as in the report: -log of what is right, or residuals in standard deviations of the target; without a label 0"
+    if names is None:
+        y = y.view(len(y), -1); known = ~y.isnan()
+        cost = (p-y).abs()/torch.stack([o[k].std(correction=0) for o,k in zip(y.T, known.T)]).clamp_min(1e-12)
+    else:
+        right = p.gather(1, y.clamp_min(0)[:,None]) if y.ndim==1 else torch.where(y>.5, p, 1-p)
+        known,cost = (y>=0).view(right.shape),-right.clamp_min(1e-7).log()
+    return cost.where(known, 0.).sum(1)/known.sum(1).clamp_min(1)
 
 def _choose(learn, dl, names, n, which, seed):
     "Positions of `n` rows of `dl`"
@@ -99,7 +103,7 @@ def _panels(p, y, names):
         true = [''] * len(p) if y is None else [f', true {o:.4g}' for o in y.view(-1).tolist()]
         return [(i, f'{p[i]:.4g}{true[i]}', _ink) for i in range(min(3, len(p)))]
     best = int(p.argmax())
-    true = [] if y is None else [int(y)] if y.ndim==0 else sorted(y.nonzero()[:,0].tolist(), key=lambda i: p[i])
+    true = [] if y is None else [int(y)]*bool(y>=0) if y.ndim==0 else sorted((y>.5).nonzero()[:,0].tolist(), key=lambda i: p[i])
     def tell(i): return 'true' if i!=best else 'right' if i in true else 'predicted'
     return [(i, f'{tell(i)}: {_short(names[i], 14)} {p[i]:.2f}', _red if tell(i)=='predicted' and y is not None else _ink)
             for i in list(dict.fromkeys([best,*true]))[:3]]
