@@ -8,6 +8,7 @@ __all__ = ['Phase', 'rate', 'Plan', 'RunPlan', 'share_error']
 # %% ../nbs/38_plan.ipynb #c002
 import json, math, time
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 import pandas as pd, torch
 from matplotlib import figure
 from fastai.callback.core import Callback, CancelFitException, CancelTrainException
@@ -19,6 +20,7 @@ from .callback.batchnorm import FreezeStats
 from .callback.gradual import ramp
 from .callback.mix import MixUpCutMix
 from .callback.resize import batch_at, size_at
+from .callback.resume import Resume, all_random, differences, packed, set_all_random
 from .core import CvkitError, interrupts_heard, write_somewhere
 import cvkit.headstart
 from .dials import get_augment, get_size, position, set_augment, set_bs, set_size, Turning
@@ -151,11 +153,11 @@ class RunPlan(Turning):
         on_epoch=None     # Called with the row of the log after every epoch
     ):
         self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch = monitor,maximize,deadline,keep,on_epoch
-        self.best,self.state,self.history,self.blend = None,None,[],MixUpCutMix(p=0.)
+        self.best,self.state,self.history,self.blend,self.since = None,None,[],MixUpCutMix(p=0.),time.monotonic()
         self.set_plan(plan)
     def set_plan(self, plan):
-        self.plan, self.begun = plan.trained, None
-        self.starts = [sum(math.ceil(p.epochs) for p in self.plan[:i]) for i in range(len(self.plan)+1)]
+        self.phases, self.begun = plan.trained, None
+        self.starts = [sum(math.ceil(p.epochs) for p in self.phases[:i]) for i in range(len(self.phases)+1)]
     def before_train(self):
         p = self.phase
         if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
@@ -177,7 +179,7 @@ def at(self:RunPlan):
     return max(i for i,s in enumerate(self.starts[:-1]) if s<=self.epoch)
 
 @patch(as_prop=True)
-def phase(self:RunPlan): return self.plan[self.at]
+def phase(self:RunPlan): return self.phases[self.at]
 
 @patch(as_prop=True)
 def done(self:RunPlan):
@@ -187,7 +189,7 @@ def done(self:RunPlan):
 @patch(as_prop=True)
 def position(self:RunPlan):
     "In this phase, 0 to 1; in the last one by the clock where steps take longer than they were measured to"
-    last = self.at==len(self.plan)-1
+    last = self.at==len(self.phases)-1
     if last and self.begun is None: self.begun = time.monotonic()
     return min(1, max(self.done/self.phase.epochs, (time.monotonic()-self.begun)/max(1e-9, self.deadline-self.begun) if last else 0))
 
@@ -235,6 +237,7 @@ def after_epoch(self:RunPlan):
     rec = self.learn.recorder
     log = dict(zip(rec.metric_names[1:], rec.values[-1]))
     self.record(self.phase.name, dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **log))
+    if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
     if time.monotonic()>self.deadline: raise CancelFitException
 
 @patch
@@ -242,7 +245,22 @@ def restore(self:RunPlan):
     "Put the best state back into the model"
     if self.state: self.learn.model.load_state_dict(self.state)
 
-# %% ../nbs/38_plan.ipynb #c032
+# %% ../nbs/38_plan.ipynb #c031
+@patch
+def state_dict(self:RunPlan):
+    "What is best so far, the log, and seconds since the beginning of all and of the last phase"
+    now = time.monotonic()
+    return dict(best=self.best, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun)
+
+@patch
+def load_state_dict(self:RunPlan, state):
+    "Go on with it: the deadline comes as much earlier as had been used"
+    now = time.monotonic()
+    self.best,self.state,self.history = (state[k] for k in ('best','state','history'))
+    self.deadline += now-state['used']-self.since
+    self.since,self.begun = now-state['used'],None if state['phase'] is None else now-state['phase']
+
+# %% ../nbs/38_plan.ipynb #c035
 @patch
 def time_step(self:Learner,
     groups:int=None, # How many parameter groups train, counted from the head; all when `None`
@@ -266,7 +284,7 @@ def time_step(self:Learner,
     for p,o in trains.items(): p.requires_grad_(o)
     return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
 
-# %% ../nbs/38_plan.ipynb #c034
+# %% ../nbs/38_plan.ipynb #c037
 def _epoch(learn, phase, bs):
     "Seconds of an epoch of `phase` without validation; one that grows is as at first for 3/8 of the time and as at last for 5/8"
     def at(epoch):
@@ -296,7 +314,7 @@ def timed(self:Plan,
         out.append(p)
     return Plan(out)
 
-# %% ../nbs/38_plan.ipynb #c037
+# %% ../nbs/38_plan.ipynb #c040
 def share_error(
     share:float, # For instance an accuracy
     n:int        # Rows it was measured on
@@ -304,7 +322,7 @@ def share_error(
     "Standard error of a share"
     return (share*(1-share)/n)**.5 if 0<=share<=1 else 0.
 
-# %% ../nbs/38_plan.ipynb #c039
+# %% ../nbs/38_plan.ipynb #c042
 def _start(learn, plan, runner, slack):
     "The head start of `plan`, validated and recorded; seconds of the validation"
     phase = next((p for p in plan if p.head_start), None)
@@ -318,6 +336,21 @@ def _start(learn, plan, runner, slack):
     if runner.best is not None: runner.best -= slack*share_error(runner.best, len(learn.dls.valid_ds))
     return seconds
 
+def _begin(learn, plan, runner, minutes, slack, folder):
+    "The plan as it will run, after its head start; what `folder` holds of it is not done again"
+    asked = dict(plan=[asdict(p) for p in plan], minutes=minutes, monitor=runner.monitor, maximize=runner.maximize)
+    f = folder and Path(folder)/'begun.pt'
+    if folder and f.exists():
+        o = torch.load(f, map_location='cpu', weights_only=True)
+        if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
+        learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
+        return Plan.from_json(o['timed'])
+    valid = _start(learn, plan, runner, slack)
+    if minutes: plan = plan.timed(learn, runner.deadline-time.monotonic(), valid)
+    if folder: write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
+    return plan
+
+# %% ../nbs/38_plan.ipynb #c044
 @patch
 def fit_plan(self:Learner,
     plan,               # A `Plan`
@@ -326,7 +359,8 @@ def fit_plan(self:Learner,
     maximize:bool=True, # Whether more of `monitor` is better
     keep=None,          # File for the best state
     on_epoch=None,      # Called with the row of the log after every epoch
-    slack:float=0.      # A head start is kept only when it is better by more than so many standard errors
+    slack:float=0.,     # A head start is kept only when it is better by more than so many standard errors
+    resume=None         # Folder for states, or a `Resume` with one: a plan that was stopped goes on from there
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
     plan.check(self)
@@ -335,14 +369,14 @@ def fit_plan(self:Learner,
     runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch)
     runner.learn = self
     runner.was = runner.now()
+    if resume and not isinstance(resume, Resume): resume = Resume(resume)
     try:
         with interrupts_heard():
-            valid = _start(self, plan, runner, slack)
-            if minutes: plan = plan.timed(self, deadline-time.monotonic(), valid)
+            plan = self.plan = _begin(self, plan, runner, minutes, slack, resume and resume.folder)
             runner.set_plan(plan)
-            self.plan = plan
-            blends = [runner.blend] if any(p.mix for p in plan.trained) else []
-            if plan.trained: self.fit(runner.starts[-1], cbs=[runner, *blends])
+            cbs = [runner, *[runner.blend]*any(p.mix for p in plan.trained)]
+            if resume: resume.about = dict(resume.about, plan=plan.to_json()); cbs.append(resume)
+            if plan.trained: self.fit(runner.starts[-1], cbs=cbs)
     finally:
         runner.learn = self
         runner.put_back()

@@ -360,6 +360,7 @@ def _epochs(self:Resume):
     self.fit_no,self.sign,self.written = self.fit_no+1,sign(learn, self.about),time.monotonic()
     self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
     first = self._first()
+    if bar := getattr(getattr(learn, 'progress', None), 'mbar', None): bar.update(0) # fastprogress has to begin at 0
     try:
         with stop_signals() as self.heard:
             for epoch in range(first, learn.n_epoch):
