@@ -413,18 +413,20 @@ def add(result):
 def main():
     p = argparse.ArgumentParser()
     p.add_argument('data', type=Path); p.add_argument('answers', type=Path); p.add_argument('weights', type=Path)
-    p.add_argument('jobs', nargs='*', choices=[[], *JOBS], default=[]); p.add_argument('--seeds', type=int, default=3); p.add_argument('--arms', nargs='*')
+    p.add_argument('jobs', nargs='*', choices=[[], *JOBS], default=[]); p.add_argument('--seeds', type=int, default=3); p.add_argument('--seed', type=int, nargs='*', help='these alone'); p.add_argument('--arms', nargs='*')
     p.add_argument('--scratch', type=Path, default=Path('.'), help='folder for checkpoints'); p.add_argument('--classes', type=json.loads, help='for the job `head`, which runs it in processes of its own')
+    p.add_argument('--precision', help="of the learners; what the chip does well by itself")
     a = p.parse_args()
     if a.classes: classes(**{**a.classes, 'rate': 1., 'n': 100}); print(json.dumps(classes(**a.classes))); return
-    for seed in range(a.seeds):
+    if a.precision: globals().update(timm_learner=partial(timm_learner, precision=a.precision))
+    for seed in a.seed or range(a.seeds):
         for name in a.jobs or JOBS:
             j = JOBS[name]
             for arm,kw in j['arms'].items():
                 key = dict(job=name, arm=arm, seed=seed, chip=chip().name, code=code(name, arm), **j['same'])
                 if a.arms and arm not in a.arms or any(all(o.get(k)==v for k,v in key.items()) for o in measured()): continue
                 seed_all(seed)
-                add(dict(key, **j['run'](a, seed, **j['same'], **kw), threads=torch.get_num_threads(), precision=chip().precision))
+                add(dict(key, **j['run'](a, seed, **j['same'], **kw), threads=torch.get_num_threads(), precision=a.precision or chip().precision))
                 print(measured()[-1], flush=True)
     print(arms(measured()).to_string()); print(pd.DataFrame(summary(measured())).to_string(index=False))
 
