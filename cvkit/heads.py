@@ -102,7 +102,10 @@ class PooledBody(Body):
     def _alone(self, f, mapped):
         "One map, or tokens, pooled: each part of the vector as if it were the only place"
         first = getattr(self.model, 'num_prefix_tokens', 0)
-        v = self.pooling(self.to_nchw(f) if f.ndim==4 or mapped or f.shape[1]==1 else f[:,first:])
+        m = self.to_nchw(f) if f.ndim==4 or mapped or f.shape[1]==1 else f[:,first:]
+        if mapped and m.shape[1]!=self.model.num_features and any(p.numel()>1 for p in self.pooling.parameters()):
+            raise CvkitError(f"{type(self.model).__name__} gives maps of several widths, and {type(self.pooling).__name__} has numbers for {self.model.num_features} channels: pool by `stages`, or in another way.")
+        v = self.pooling(m)
         if not torch.is_autocast_enabled(f.device.type): v = v.to(f.dtype)
         def alone(v):
             if f.ndim==3: return v[:,None].expand(-1,max(first,mapped)+1,-1) if f.shape[2]==v.shape[1] else v[:,:,None]
