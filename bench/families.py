@@ -118,6 +118,14 @@ def no_places(c):
     assert token is not None and shapes(c.f)==shapes(c.of)==[(2,token.shape[-2],c.one.model.num_features)], f'refused, but {shapes(c.f)} are more than class tokens'
     return f'all features are {token.shape[-2]} class token'
 
+def several_widths(c, how):
+    "Why a pooling does not go with several maps; fails where it learns nothing for each channel, or the maps are as wide as the features"
+    n = c.one.model.num_features
+    widths = [s[1] for s in shapes([c.one.to_nchw(o) for o in c.f])]
+    assert any(w!=n for w in widths), f'refused, but all maps have {n} channels'
+    assert any(p.numel()>1 for p in POOLS[how](n).parameters()), f'refused, but {how} learns nothing for each channel'
+    return f'the maps have {" ".join(map(str, widths))} channels and it learns one number for each of {n}'
+
 def one_output(c):
     "The name of a module that brings every map to the grid of the features, whatever the size"
     return next((k for k,m in c.one.model.named_modules() if getattr(m, 'output_resolution', None)==c.one.grid(c.f)), None)
@@ -449,19 +457,21 @@ def pools(c):
     body, many = c.body(), isinstance(c.f, (list,tuple))
     places = max((math.prod(g) for g in map(body.grid, c.f if many else [c.f]) if g), default=1)
     torch.manual_seed(0); noise = [torch.randn_like(o) for o in c.f] if many else torch.randn_like(c.f)
-    made = {}
+    made, refused = {}, {}
     with torch.no_grad():
         for how in POOLS:
             try: p = repool(body, how).eval(); p.pool(noise)
-            except CvkitError: return f'refuses: {no_places(c)}'
+            except CvkitError: refused[how] = several_widths(c, how) if many else no_places(c); continue
             for v in (p.pool(p(c.x())), p.pool(noise)): assert v.shape==(2,p.num_features) and torch.isfinite(v).all(), f'{how}: {tuple(v.shape)}, not (2, {p.num_features}), or not finite'
             made[how] = v
-    assert set(made)>={'avg','max','avgmax','gem','attention'}, f'only {list(made)}'
+    assert {*made, *refused}>={'avg','max','avgmax','gem','attention'}, f'only {[*made, *refused]}'
+    told = f'refuses: {", ".join(refused)}, for {next(iter(refused.values()))}' if refused else f'{places} places'
+    if not made: return told
     assert made['avgmax'].shape[1]==2*made['avg'].shape[1], 'avgmax is not twice as wide'
     for how in ('gem','max') if places>1 else ():
         gap = float((made[how]-made['avg']).abs().max()/made['avg'].abs().max())
         assert gap>1e-3, f'{how} differs from avg by {gap:.2g} of the largest value, with {places} places'
-    return f'{places} places'
+    return told
 
 def rank(name):
     "How small a name says its model is"

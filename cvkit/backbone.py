@@ -71,7 +71,7 @@ class Body(nn.Module):
         if self.sets and self.seen!=_set_to(self.model) or self.told and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
         try: return self._features(x)
         except (AssertionError, RuntimeError, ValueError) as e:
-            if isinstance(e, torch.OutOfMemoryError) or self.seen==self.native: raise
+            if isinstance(e, torch.OutOfMemoryError) or self.seen==self.native or x.device!=next(self.parameters()).device: raise
             raise CvkitError(f"{type(self.model).__name__} does not take images of {self.seen} ({e}): try {self.native}.") from e
     def _features(self, x): return self.model.forward_features(x)
     @property
