@@ -17,6 +17,7 @@ import numpy as np, pandas as pd, timm, torch
 import torch.nn.functional as F
 from fastai.vision.all import Adam, Callback, DataLoader, DataLoaders, ImageDataLoaders, Learner, Normalize, Resize, ResizeMethod, SGD, aug_transforms, default_device
 from PIL import Image
+from sklearn.cluster import AgglomerativeClustering
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 import cvkit, cvkit.folds, cvkit.headstart, cvkit.loaders
@@ -193,24 +194,32 @@ def long_tailed(comp, ratio=12, seed=0):
     comp.train = comp.train[comp.train.index.isin(shuffled[shuffled.groupby('label').cumcount()<shuffled.label.map(most)].index)]
     return comp
 
-def one_in_five(comp, seed):
-    "A fifth of the rows of each class, at least one, and at least two left"
-    shuffled = comp.train.sample(frac=1, random_state=seed)
-    n = shuffled.groupby('label').label.transform('size')
-    return (shuffled.groupby('label').cumcount()<np.minimum((n/5).clip(1), n-2)).reindex(comp.train.index)
+@torch.no_grad()
+def other_visits(comp, weights, seed, parts=5, size=112):
+    "Held-out rows that look unlike the training rows, as photos of another visit do: each class falls into as many as five parts by its frozen features, and whole parts, a fifth of the rows or a little more, are held out"
+    items = comp.items(comp.train)
+    learn = timm_learner(comp.dataloaders(size, 64, augment=0), weights=weights)
+    v = F.normalize(torch.cat([learn.model.eval().features(*inputs(learn, b)).cpu() for b in learn.dls.test_dl(items)])).numpy()
+    rng,held = np.random.default_rng(seed),np.zeros(len(items), bool)
+    for rows in items.groupby(comp.train.label[items.index].to_numpy()).indices.values():
+        part = AgglomerativeClustering(min(parts, len(rows)-1)).fit_predict(v[rows])
+        for k in rng.permutation(part.max()+1):
+            new = held[rows]|(part==k)
+            if held[rows].sum()<len(rows)/5 and new.sum()<=len(rows)/2: held[rows] = new
+    return pd.Series(held, items.index)
 
 @job({'cross entropy': dict(), 'focal': dict(loss='focal'), 'class weights': dict(balance=.999), 'balanced softmax': dict(loss='balanced_softmax'),
       'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5), 'logits adjusted .5, class weights': dict(loss='logit_adjustment', tau=.5, balance=.999),
-      'margins by counts': dict(margin='power4'), 'margins by counts, class weights': dict(margin='power4', balance=.999)}, 'losses', 'margins', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=112, epochs=3)
+      'cosines': dict(margin=0.), 'one margin': dict(margin=.3), 'margins by counts': dict(margin='power4'), 'margins by counts, class weights': dict(margin='power4', balance=.999)}, 'losses', 'margins', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=112, epochs=3)
 def longtail(a, seed, size, epochs, loss='cross_entropy', margin=None, balance=None, **kw):
     "grocery made long-tailed: balanced accuracy"
     comp = long_tailed(Competition(a.data/'grocery'))
-    held = one_in_five(comp, seed)
+    held = other_visits(comp, a.weights, seed)
     dls = comp.dataloaders(size, 32, valid=held, augment=.5, seed=seed)
     n = train_counts(dls)
-    if margin: loss = MarginLoss('cos', margins_from_counts(n, margin), label_smoothing=.1, weight=balance and class_weights(n, balance))
+    if margin is not None: loss = MarginLoss('cos', margins_from_counts(n, margin) if isinstance(margin, str) else margin, label_smoothing=.1, weight=balance and class_weights(n, balance))
     else: loss = make_loss(loss, n, balance, label_smoothing=.1, **kw)
-    learn = timm_learner(dls, weights=a.weights, head='cosine' if margin else 'linear', loss_func=loss)
+    learn = timm_learner(dls, weights=a.weights, head='linear' if margin is None else 'cosine', loss_func=loss)
     seconds = train(learn, size, epochs)
     return accuracies(a, learn, comp, 'grocery', held) | dict(seconds=seconds)
 
@@ -234,11 +243,11 @@ def step(a, seed, size, bs, arch):
     learn = timm_learner(comp.dataloaders(size, bs), arch)
     learn.unfreeze()
     x,y = torch.randn(bs, 3, size, size, device=device),torch.arange(bs, device=device)%6
-    plain = lambda: timm.create_model(arch, num_classes=6).to(device)
+    fresh = lambda: timm.create_model(arch, num_classes=6).to(device)
     last = lambda o: o.to(memory_format=torch.channels_last)
     ways = dict(cvkit=(learn.model.to(device), last if chip().channels_last else lambda o: o, None))
     for k,dtype in dict(fp32=None, bf16=torch.bfloat16, **(dict(fp16=torch.float16) if device.type=='cuda' else {})).items():
-        ways |= {k: (plain(), lambda o: o, dtype), f'{k}, channels last': (last(plain()), last, dtype)}
+        ways |= {k: (fresh(), lambda o: o, dtype), f'{k}, channels last': (last(fresh()), last, dtype)}
     def go(model, form, dtype):
         with torch.autocast(device.type, dtype, enabled=dtype is not None): out = model(form(x))
         F.cross_entropy(out.float(), y).backward()

@@ -107,6 +107,8 @@ _MARGINS = dict(cosine='cos', arcface='arc', cosface='cos')
 
 def _loss(dls, head, n_out, loss_func, label_smoothing):
     "What `loss_func` and `head` ask for"
+    if isinstance(head, str) and head in _MARGINS and isinstance(loss_func, (str,CrossEntropyLossFlat,nn.CrossEntropyLoss)):
+        raise CvkitError(f"head={head!r} gives cosines and {loss_func!r:.60} takes logits: leave `loss_func` out, give a `MarginLoss`, or take head='linear'.")
     if isinstance(loss_func, str): return make_loss(loss_func, partial(train_counts, dls, n_out), label_smoothing=label_smoothing)
     if loss_func is None and isinstance(head, str) and head in _MARGINS:
         return MarginLoss(_MARGINS[head], 0. if head=='cosine' else .3, label_smoothing=label_smoothing)
