@@ -7,9 +7,8 @@ rows choose is the one whose test score counts. `bench/models.json` is written a
 is measured is not trained again: a stopped bench goes on. What was measured in an earlier state stays until it is measured again, and says so. Jobs may run beside one another, each in a process of its own; those that measure time want a machine
 without other work.
 """
-import argparse, ast, hashlib, json, os, platform, subprocess, sys, time
+import json, os, subprocess, sys, time
 from copy import deepcopy
-from fcntl import LOCK_EX, flock
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,60 +16,22 @@ import numpy as np, pandas as pd, timm, torch
 import torch.nn.functional as F
 from fastai.vision.all import Adam, Callback, DataLoader, DataLoaders, ImageDataLoaders, Learner, Normalize, Resize, ResizeMethod, SGD, aug_transforms, default_device
 from PIL import Image
-from sklearn.cluster import AgglomerativeClustering
-from sklearn.metrics import balanced_accuracy_score
 from torch import nn
-import cvkit, cvkit.folds, cvkit.headstart, cvkit.loaders
+import cvkit.folds, cvkit.headstart, cvkit.loaders, sets
 from cvkit.backbone import timm_body
-from cvkit.core import chip, n_workers, seed_all
+from cvkit.core import chip
 from cvkit.data import Competition
 from cvkit.heads import CosineLinear, make_head, repool
-from cvkit.learner import inputs, predict, timm_learner, train_counts
+from cvkit.learner import inputs, timm_learner, train_counts
 from cvkit.losses import class_weights, make_loss
 from cvkit.margins import MarginLoss, PartialFC, margins_from_counts
 from cvkit.plan import Phase, Plan
 from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
+from record import Bench, row
+from sets import accuracies, answers, other_visits
 
-RESULTS = Path(__file__).resolve().with_name('models.json')
-JOBS    = {}
-
-def bare(source):
-    "A tree of what `source` does: without comments, docstrings and decorators"
-    t = ast.parse(source)
-    for o in ast.walk(t):
-        if isinstance(o, (ast.Module, ast.ClassDef, ast.FunctionDef)): o.body = [b for b in o.body if not (isinstance(b, ast.Expr) and isinstance(b.value, ast.Constant))]
-        if hasattr(o, 'decorator_list'): o.decorator_list = []
-    return t
-
-def plain(o):
-    "A tree as nested tuples, the same under each version of Python"
-    if isinstance(o, list): return [*map(plain, o)]
-    return (type(o).__name__, *((k, plain(v)) for k,v in ast.iter_fields(o) if v not in (None, []))) if isinstance(o, ast.AST) else o
-
-HERE = {o.name: o for o in bare(Path(__file__).read_text()).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))}
-
-def called(name, seen):
-    "What the function `name` does, and all in this file that it names"
-    if name not in HERE or name in seen: return
-    seen.add(name)
-    yield plain(HERE[name])
-    for o in ast.walk(HERE[name]):
-        if isinstance(o, ast.Name): yield from called(o.id, seen)
-
-def code(name, arm):
-    "A number that changes with what is measured"
-    j = JOBS[name]
-    modules = [plain(bare((Path(cvkit.__file__).parent/f'{m}.py').read_text())) for m in j['modules']]
-    return hashlib.sha1(repr((modules, [*called(name, set())], j['arms'][arm])).encode()).hexdigest()[:12]
-
-def job(arms, *modules, **same):
-    "Register a function of (arguments, seed, **same, **arm) that gives scores; `modules` are what it measures"
-    def add(f): JOBS[f.__name__] = dict(run=f, arms=arms, modules=modules, same=same); return f
-    return add
-
-def answers(a, name, items):
-    "The true labels of test rows"
-    return pd.read_csv(a.answers/f'{name}.csv', dtype=str).set_index('image').label[[Path(o).name for o in items.image]].to_numpy()
+BENCH = Bench(__file__, lambda raw: summary(raw), sets.__file__)
+job   = BENCH.job
 
 def quietly(learn, plan):
     "`learn` after `plan`, and the seconds that it took"
@@ -175,16 +136,6 @@ def train(learn, size, epochs):
     "The seconds of a head start, then all layers"
     return quietly(learn, Plan.default(size, epochs, 1., 16))
 
-def accuracies(a, learn, comp, name, held):
-    "Plain and balanced accuracy on the held-out and on the test rows"
-    classes, out = np.array(comp.classes), {}
-    for part,df in (('valid', comp.train[held.reindex(comp.train.index).to_numpy(bool)]), ('test', comp.test)):
-        items = comp.items(df)
-        p = predict(learn, learn.dls.test_dl(items))['identity'].argmax(1)
-        y = comp.train.label[items.index].to_numpy() if part=='valid' else answers(a, name, items)
-        out |= {part: balanced_accuracy_score(y, classes[p]), f'{part}_plain': float((y==classes[p]).mean())}
-    return out
-
 def long_tailed(comp, ratio=12, seed=0):
     "Leave so many rows of each class that counts fall evenly in their logarithm, from those of the most frequent class to a twelfth of it; at least three a class"
     n = comp.train.label.value_counts()
@@ -193,20 +144,6 @@ def long_tailed(comp, ratio=12, seed=0):
     shuffled = comp.train.sample(frac=1, random_state=seed)
     comp.train = comp.train[comp.train.index.isin(shuffled[shuffled.groupby('label').cumcount()<shuffled.label.map(most)].index)]
     return comp
-
-@torch.no_grad()
-def other_visits(comp, weights, seed, parts=5, size=112):
-    "Held-out rows that look unlike the training rows, as photos of another visit do: each class falls into as many as five parts by its frozen features, and whole parts, a fifth of the rows or a little more, are held out"
-    items = comp.items(comp.train)
-    learn = timm_learner(comp.dataloaders(size, 64, augment=0), weights=weights)
-    v = F.normalize(torch.cat([learn.model.eval().features(*inputs(learn, b)).cpu() for b in learn.dls.test_dl(items)])).numpy()
-    rng,held = np.random.default_rng(seed),np.zeros(len(items), bool)
-    for rows in items.groupby(comp.train.label[items.index].to_numpy()).indices.values():
-        part = AgglomerativeClustering(min(parts, len(rows)-1)).fit_predict(v[rows])
-        for k in rng.permutation(part.max()+1):
-            new = held[rows]|(part==k)
-            if held[rows].sum()<len(rows)/5 and new.sum()<=len(rows)/2: held[rows] = new
-    return pd.Series(held, items.index)
 
 @job({'cross entropy': dict(), 'focal': dict(loss='focal'), 'class weights': dict(balance=.999), 'balanced softmax': dict(loss='balanced_softmax'),
       'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5), 'logits adjusted .5, class weights': dict(loss='logit_adjustment', tau=.5, balance=.999),
@@ -351,35 +288,16 @@ def surgery(a, seed, size, epochs, tune, data):
     ms = {k: latency(fold_batchnorm(o, some), some[:32]) for k,o in (('ms',cut),('ms_before',net))}
     return out | ms | dict(tuned=share_right(cut, xt, yt), control=share_right(fitted(net, x, y, tune, 5e-4, seed+1), xt, yt))
 
-# The table
-
-def present(o):
-    "Whether `o` was measured in the present state of the code"
-    j = JOBS.get(o['job'])
-    return bool(j) and o['arm'] in j['arms'] and all(o.get(k)==v for k,v in dict(j['same'], code=code(o['job'], o['arm'])).items())
-
-def arms(raw):
-    "Means over the seeds of the jobs that are scored on held-out and on test rows"
-    df = pd.DataFrame([dict(o, present=present(o)) for o in raw if 'valid' in o], columns=['job','chip','arm','valid','test','seed','seconds','present'])
-    return df.groupby(['job','chip','arm'], sort=False).agg(valid=('valid','mean'), test=('test','mean'), least=('test','min'), most=('test','max'), seeds=('seed','nunique'), seconds=('seconds','mean'), present=('present','all')).round(4)
-
-def row(what, ours, peer, unit, goal, met, more=True):
-    "A row of the table, from one number for each repeat of ours and of the peer"
-    ours,peer = np.array(ours, float),np.array(peer, float)
-    ratio = ours/peer if more else peer/ours
-    return dict(what=what, ours=round(float(ours.mean()), 4), peer=round(float(peer.mean()), 4), unit=unit, ratio=round(float(ratio.mean()), 2), spread=f'{ratio.min():.2f} to {ratio.max():.2f}',
-                n=len(ours), goal=goal, met=bool(met(ours.mean(), peer.mean())))
-
 def summary(raw):
     "The rows of the table for which there is something, on each chip: the arm that held-out rows choose against the peer, by seed"
-    swept = [o['passes'] for o in json.loads(RESULTS.with_name('families.json').read_text())['rows']]
+    swept = [o['passes'] for o in json.loads(BENCH.results.with_name('families.json').read_text())['rows']]
     return [dict(row('families of timm that pass the whole sweep', [sum(swept)], [len(swept)], 'families', 'all', lambda a, b: a==b), chip='CPU'),
             *(dict(o, chip=chip) for chip in dict.fromkeys(o['chip'] for o in raw) for o in on_one([o for o in raw if o['chip']==chip]))]
 
 def on_one(raw):
     by = {}
     for o in raw:
-        if o['job'] in JOBS and o['arm'] in JOBS[o['job']]['arms']: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
+        if o['job'] in BENCH.jobs and o['arm'] in BENCH.jobs[o['job']]['arms']: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
     def best(job): return max(by[job], key=lambda k: np.mean([o['valid'] for o in by[job][k].values()]))
     def pairs(mine, other, *keys): return [[[o[s][k] for s in sorted(mine.keys()&other.keys())] for o in (mine,other)] for k in keys]
     out = []
@@ -408,35 +326,13 @@ def on_one(raw):
                 row('the same, multiply-adds', col('share'), [1.]*len(o), 'share', 'half', lambda a, b: a<=.5, more=False), row('the same, 32 images', col('ms'), col('ms_before'), 'ms', 'faster', lambda a, b: a<b, more=False)]
     return out
 
-def measured(): return json.loads(RESULTS.read_text())['raw'] if RESULTS.exists() else []
-
-def add(result):
-    "Write one more result, beside whatever another process wrote meanwhile"
-    with open(__file__) as lock:
-        flock(lock, LOCK_EX)
-        raw = [o for o in measured() if any(o[k]!=result[k] for k in ('job','arm','seed','chip'))]+[result]
-        new = RESULTS.with_suffix('.new')
-        new.write_text(json.dumps(dict(machine=platform.machine(), rows=summary(raw), arms=arms(raw).reset_index().to_dict('records'), raw=raw), indent=1)+'\n')
-        new.replace(RESULTS)
-
 def main():
-    p = argparse.ArgumentParser()
-    p.add_argument('data', type=Path); p.add_argument('answers', type=Path); p.add_argument('weights', type=Path)
-    p.add_argument('jobs', nargs='*', choices=[[], *JOBS], default=[]); p.add_argument('--seeds', type=int, default=3); p.add_argument('--seed', type=int, nargs='*', help='these alone'); p.add_argument('--arms', nargs='*')
-    p.add_argument('--scratch', type=Path, default=Path('.'), help='folder for checkpoints'); p.add_argument('--classes', type=json.loads, help='for the job `head`, which runs it in processes of its own')
+    p = BENCH.parser()
+    p.add_argument('--classes', type=json.loads, help='for the job `head`, which runs it in processes of its own')
     p.add_argument('--precision', help="of the learners; what the chip does well by itself")
     a = p.parse_args()
     if a.classes: classes(**{**a.classes, 'rate': 1., 'n': 100}); print(json.dumps(classes(**a.classes))); return
     if a.precision: globals().update(timm_learner=partial(timm_learner, precision=a.precision))
-    for seed in a.seed or range(a.seeds):
-        for name in a.jobs or JOBS:
-            j = JOBS[name]
-            for arm,kw in j['arms'].items():
-                key = dict(job=name, arm=arm, seed=seed, chip=chip().name, code=code(name, arm), **j['same'])
-                if a.arms and arm not in a.arms or any(all(o.get(k)==v for k,v in key.items()) for o in measured()): continue
-                seed_all(seed)
-                add(dict(key, **j['run'](a, seed, **j['same'], **kw), threads=torch.get_num_threads(), precision=a.precision or chip().precision))
-                print(measured()[-1], flush=True)
-    print(arms(measured()).to_string()); print(pd.DataFrame(summary(measured())).to_string(index=False))
+    BENCH.run(a, precision=a.precision or chip().precision)
 
 if __name__=='__main__': main()
