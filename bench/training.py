@@ -1,0 +1,170 @@
+"""The plan and what stands around it, measured on real images: what each trick earns, whether a night survives a kill, whether minutes are kept.
+
+    python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
+
+DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
+how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `equal`, `budget` and `overhead` measure time and want a machine without other work.
+"""
+import json, os, re, shutil, signal, subprocess, sys, time
+from dataclasses import replace
+from pathlib import Path
+import numpy as np, pandas as pd, torch
+from fastai.callback.core import Callback
+from fastai.vision.all import accuracy
+import cvkit.folds, cvkit.headstart, cvkit.loaders, sets
+from cvkit.callback.ema import EMA
+from cvkit.callback.resume import Resume
+from cvkit.callback.soup import Soup
+from cvkit.data import Competition
+from cvkit.learner import timm_learner
+from cvkit.margins import MarginLoss
+from cvkit.oof import Ledger
+from cvkit.plan import Phase, Plan
+from cvkit.run import cvkit_run
+from cvkit.testing import digits_competition
+from record import Bench, row
+from sets import accuracies, answers, other_visits
+
+BENCH = Bench(__file__, lambda raw: summary(raw), sets.__file__)
+job   = BENCH.job
+
+# What each trick earns
+
+TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3),
+          'half the rate': dict(lr=1e-4), 'twice the rate': dict(lr=4e-4), 'last stage first': dict(first=2), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA),
+          'soup of three': dict(cbs=Soup), 'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
+          'trained at full size': dict(share=1.), 'cosines': dict(margin=0.), 'cosines, margin .3': dict(margin=.3)}
+SETS   = 'trashnet','grocery'
+
+@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'loaders', 'augment', 'callback/ema', 'callback/soup', 'callback/batchnorm', size=128, epochs=3)
+def tricks(a, seed, name, size, epochs, start=True, first=None, share=6/7, label_smoothing=.1, margin=None, cbs=None, **kw):
+    "The default plan with one thing changed, for so many epochs; the state after the last one counts"
+    comp = Competition(a.data/name)
+    held = other_visits(comp, a.weights, seed) if name=='grocery' else comp.folds(seed=seed)==0
+    dls = comp.dataloaders(size, 32, valid=held, seed=seed)
+    head = dict(label_smoothing=label_smoothing) if margin is None else dict(head='cosine', loss_func=MarginLoss('cos', margin, label_smoothing=label_smoothing))
+    learn = timm_learner(dls, weights=a.weights, metrics=accuracy, cbs=cbs and cbs(), **head)
+    *starts,tune = Plan.default(size, epochs, share)
+    tune = replace(tune, **kw)
+    phases = [replace(tune, name='last stage', epochs=1, groups=first), replace(tune, epochs=epochs-1)] if first else [tune]
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan([*(starts if start else []), *phases]), monitor='epoch')
+    return dict(accuracies(a, learn, comp, name, held), seconds=round(time.monotonic()-begun, 1))
+
+# A night that cannot be lost
+
+def process(a, command, *args):
+    "A command of this file in a process of its own, on the same cores"
+    return subprocess.Popen([sys.executable, '-W', 'ignore', __file__, a.data, a.answers, a.weights, '--process', command, *map(str, args)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+def digits(comp, out, resume=None):
+    "`cvkit_run` for three epochs, with a state after every batch"
+    every,begin = int(os.getenv('EVERY', 1)),Resume.__init__
+    Resume.__init__ = lambda self, folder, **kw: begin(self, folder, every=every, **kw)
+    cvkit_run(comp, arch='test_resnet', weights='none', epochs=3, size=32, folds=2, out=out, resume=resume)
+
+def run_of(out): return max((Path(out).parent/'runs').iterdir())
+
+def result(folder):
+    "All that a run predicted and the weights of its models"
+    ledger,models = Ledger(folder/'ledger'),[torch.load(f, weights_only=True) for f in sorted(folder.glob('model_*.pth'))]
+    return pd.concat([ledger.get(k) for k in ('test','valid')]), [v for m in models for v in m.values()]
+
+@job({f'{n} kills': dict(n=n) for n in (1,3)}, 'run', 'plan', 'callback/resume', 'headstart', 'loaders', 'oof')
+def kills(a, seed, n):
+    "A run of two folds killed at `n` random moments, ten times, and the run that was not stopped: are predictions and weights equal to the last bit?"
+    home = a.scratch/'kills'
+    shutil.rmtree(home, ignore_errors=True); home.mkdir(parents=True)
+    comp,rng,same,moments = digits_competition(home/'digits'),np.random.default_rng(seed),[],[]
+    p = process(a, 'digits', comp, home/'whole'/'s.csv')
+    begun = time.monotonic(); p.communicate()
+    took,whole = time.monotonic()-begun,result(run_of(home/'whole'/'s.csv'))
+    for k in range(10):
+        out,kill = home/str(k)/'s.csv',0
+        while True:
+            runs = (out.parent/'runs').exists() and run_of(out)
+            p = process(a, 'digits', comp, out, *([runs] if runs and (runs/'run.json').exists() else []))
+            try: said = p.communicate(timeout=rng.uniform(4, took) if kill<n else None)[0]; break
+            except subprocess.TimeoutExpired: p.send_signal(signal.SIGKILL); p.wait(); kill += 1
+        preds,weights = result(run_of(out))
+        same.append(p.returncode==0 and kill==n and preds.equals(whole[0]) and len(weights)==len(whole[1]) and all(map(torch.equal, weights, whole[1])))
+        if not same[-1]: print(said[-2000:], kill)
+        shutil.rmtree(out.parent)
+    return dict(same=sum(same), of=len(same), seconds=round(took, 1))
+
+@job({f'{m} minutes': dict(minutes=m) for m in range(1, 11)}, 'run', 'plan', 'headstart', name='trashnet')
+def budget(a, seed, minutes, name):
+    "Minutes that `cvkit_run` takes, from the start of its process to its end, when it is given so many"
+    begun = time.monotonic()
+    p = subprocess.run(['cvkit_run', a.data/name, '--minutes', str(minutes), '--weights', a.weights, '--seed', str(seed), '--out', a.scratch/'budget'/'s.csv'], capture_output=True, text=True)
+    if p.returncode: raise RuntimeError(p.stderr[-2000:])
+    return dict(took=(time.monotonic()-begun)/60)
+
+class Steps(Callback):
+    "When batches begin"
+    order = -100
+    def before_fit(self): self.begun = []
+    def before_batch(self): self.begun.append(time.perf_counter())
+
+@job({'plan, clock and resume': {}}, 'plan', 'callback/resume', epochs=30)
+def overhead(a, seed, epochs):
+    "Milliseconds of a training step of a tiny network, under `fit` and under `fit_plan` with a deadline and states"
+    comp,took = digits_competition(a.scratch/'overhead'),{}
+    shutil.rmtree(a.scratch/'states', ignore_errors=True)
+    dls = Competition(comp).dataloaders(32, 32, augment=0, num_workers=0)
+    for k,f in dict(plain=lambda l: l.fit(epochs, 1e-3), ours=lambda l: l.fit_plan(Plan([Phase('all', epochs, 32)]), minutes=60, resume=a.scratch/'states')).items():
+        learn = timm_learner(dls, 'test_resnet', cbs=Steps())
+        with learn.no_bar(), learn.no_logging(): f(learn)
+        took[k] = 1000*float(np.median(np.diff(learn.steps.begun)))
+    return took
+
+# The same minutes
+
+@job({f'{name}, {minutes} minutes, {who}': dict(name=name, minutes=minutes, who=who) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes
+      for who in ('cvkit','plain fastai, 128 px','plain fastai, 224 px')}, 'run', 'plan', 'learner', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
+def equal(a, seed, name, minutes, who):
+    "Accuracy after so many minutes for everything, from the folder of a competition to its submission"
+    out = a.scratch/'equal'/'s.csv'
+    out.parent.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    if who=='cvkit': command = ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--seed', seed, '--out', out]
+    else: command = [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--minutes', minutes, '--size', re.search(r'(\d+) px', who)[1], '--seed', seed]
+    p = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    if p.returncode: raise RuntimeError(p.stderr[-2000:])
+    seconds = time.monotonic()-begun
+    valid = json.loads((run_of(out)/'score.json').read_text())['score'] if who=='cvkit' else float(p.stdout.split()[-1])
+    sub = pd.read_csv(out, dtype=str).set_index('image').label
+    truth = pd.read_csv(a.answers/f'{name}.csv', dtype=str).set_index('image').label
+    return dict(valid=valid, test=float((sub==truth[sub.index]).mean()), seconds=round(seconds, 1))
+
+def summary(raw):
+    "The rows of the table for which there is something: what the two sets say of each trick, kills, minutes, overhead, and the same minutes against plain fastai"
+    by = {}
+    for o in raw:
+        if BENCH.present(o): by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
+    out = []
+    for k,seeds in by.get('kills', {}).items():
+        out.append(row(f'runs equal to the bit after {k} at random moments', [sum(o['same'] for o in seeds.values())], [sum(o['of'] for o in seeds.values())], 'runs', 'all', lambda a, b: a==b))
+    if b := [(o['took'],int(k.split()[0])) for k,seeds in by.get('budget', {}).items() for o in seeds.values()]:
+        took,given = map(list, zip(*b))
+        out.append(row('minutes kept: never late, at most 5 % early', [sum(.95*g<=t<=g for t,g in b)], [len(b)], 'runs', 'all', lambda a, b: a==b))
+    for o in by.get('overhead', {}).get('plan, clock and resume', {}).values():
+        out.append(row('plan, clock and resume, more a step', [o['ours']-o['plain']], None, 'ms', 'at most 0.5', lambda a: a.mean()<=.5))
+    equals = by.get('equal', {})
+    for k in dict.fromkeys(o.rpartition(', cvkit')[0] for o in equals if o.endswith(', cvkit')):
+        peers = {w: o for w,o in equals.items() if w.startswith(f'{k}, plain')}
+        if not peers: continue
+        best = max(peers, key=lambda w: np.mean([o['valid'] for o in peers[w].values()]))
+        mine,seeds = equals[f'{k}, cvkit'],sorted(equals[f'{k}, cvkit'].keys()&peers[best].keys())
+        if seeds: out.append(row(f'{k}: accuracy, against plain fastai at {best.rpartition(", ")[2]}', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
+    return out
+
+def main():
+    p = BENCH.parser()
+    p.add_argument('--process', nargs='+', help='for jobs that run a command in a process of its own')
+    a = p.parse_args()
+    a.scratch = a.scratch.resolve()
+    if a.process: globals()[a.process[0]](*a.process[1:]); return
+    BENCH.run(a)
+
+if __name__=='__main__': main()
