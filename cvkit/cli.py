@@ -26,6 +26,7 @@ def _parser():
     p.add_argument('--cache', type=int, metavar='PIXELS', help='keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training')
     p.add_argument('--out', help='where the submission is written')
     p.add_argument('--from', dest='from_run', metavar='RUN', help='run folder: predict and submit with its models')
+    p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them")
     p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed, with the arguments that it began with')
     p.add_argument('--seed', type=int, help='of everything random')
     return p
@@ -56,7 +57,7 @@ def main(
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
     kws = vars(_parser().parse_args(args))
-    if 'resume' in kws and (more := sorted(kws.keys()-{'path','out','resume'})):
+    if 'resume' in kws and (more := sorted(kws.keys()-{'path','out','devices','resume'})):
         print(f"cvkit_run: --resume goes on with the arguments that the run began with: leave out {', '.join(more)}.", file=sys.stderr)
         return 2
     try:

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['all_devices', 'shares', 'serve', 'Process', 'in_processes']
 
-# %% ../nbs/39a_scale.ipynb #c6f6fde
-import os, pickle, signal, subprocess, sys, threading
+# %% ../nbs/39a_scale.ipynb #c76372f
+import os, pickle, pkgutil, signal, subprocess, sys, threading
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -36,7 +36,7 @@ def _env(device, cores):
     path = os.pathsep.join(dict.fromkeys([str(Path(cvkit.__file__).parent.parent), *filter(None, sys.path)]))
     return {**os.environ, 'CUDA_VISIBLE_DEVICES': card, 'PYTHONPATH': path, 'PYTHONUNBUFFERED': '1', **({'OMP_NUM_THREADS': str(len(cores))} if cores else {})}
 
-# %% ../nbs/39a_scale.ipynb #c24cb6b
+# %% ../nbs/39a_scale.ipynb #ca7f89b
 def _with_parent():
     "SIGTERM when the parent is gone, and with it the other end of stdin"
     while os.read(0, 4096): pass
@@ -46,6 +46,7 @@ def serve():
     "What runs in the process: a call comes from stdin, its result goes to a file"
     signal.signal(signal.SIGINT, signal.default_int_handler) # of a parent in the background it would be ignored
     f, kwargs, cores, out = pickle.load(sys.stdin.buffer)
+    if isinstance(f, str): f = pkgutil.resolve_name(f)
     if cores: os.sched_setaffinity(0, cores)
     threading.Thread(target=_with_parent, daemon=True).start()
     try: o = f(**kwargs)
@@ -54,11 +55,11 @@ def serve():
         o = e
     write_atomic(out, lambda h: pickle.dump(o, h))
 
-# %% ../nbs/39a_scale.ipynb #c1a2865
+# %% ../nbs/39a_scale.ipynb #ceb3089
 class Process:
     "A call in a process of its own"
     def __init__(self,
-        f,      # A function of a module
+        f,      # A function of a module, or its name with the module's
         kwargs, # Its arguments
         device, # Number of a card, or 'cpu'
         cores,  # A set of cores, or `None`
@@ -90,9 +91,9 @@ def _ending(running):
     finally:
         for p,_ in running.values(): p.p.kill()
 
-# %% ../nbs/39a_scale.ipynb #c2dc4aa
+# %% ../nbs/39a_scale.ipynb #cce899b
 def in_processes(
-    f,            # A function of a module
+    f,            # A function of a module, or its name with the module's, such as 'time.sleep'
     calls:dict,   # Name -> its arguments, as a dictionary
     devices=None, # Numbers of cards, or 'cpu' once for each process; `all_devices()` when `None`
     retries:int=1,# How often a call is started again whose process died or raised
@@ -101,7 +102,7 @@ def in_processes(
     "Call `f` with each of `calls`, at most one at a time on each device"
     devices = all_devices() if devices is None else list(devices)
     if not devices: raise CvkitError("There is no device to compute on: give numbers of cards, or 'cpu'.")
-    if getattr(f, '__module__', '__main__')=='__main__': raise CvkitError(f"{getattr(f, '__name__', f)} is defined here, where another process cannot find it: put it into a module.")
+    if not isinstance(f, str) and getattr(f, '__module__', '__main__')=='__main__': raise CvkitError(f"{getattr(f, '__name__', f)} is defined here, where another process cannot find it: put it into a module.")
     waiting, tries, running, found, lines, stopped = list(calls), dict.fromkeys(calls, 0), {}, {}, Queue(), False
     free = [*zip(devices, shares(len(devices)))]
     with TemporaryDirectory() as tmp, _ending(running):
