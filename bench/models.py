@@ -295,9 +295,10 @@ def summary(raw):
             *(dict(o, chip=chip) for chip in dict.fromkeys(o['chip'] for o in raw) for o in on_one([o for o in raw if o['chip']==chip]))]
 
 def on_one(raw):
-    by = {}
+    "Rows of an earlier state of the code count only where a job has no others"
+    by, now = {}, {o['job'] for o in raw if BENCH.present(o)}
     for o in raw:
-        if o['job'] in BENCH.jobs and o['arm'] in BENCH.jobs[o['job']]['arms']: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
+        if o['job'] in BENCH.jobs and o['arm'] in BENCH.jobs[o['job']]['arms'] and (o['job'] not in now or BENCH.present(o)): by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
     def best(job): return max(by[job], key=lambda k: np.mean([o['valid'] for o in by[job][k].values()]))
     def pairs(mine, other, *keys): return [[[o[s][k] for s in sorted(mine.keys()&other.keys())] for o in (mine,other)] for k in keys]
     out = []

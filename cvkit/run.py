@@ -240,11 +240,12 @@ def _history(folder, part=''):
     return pd.read_csv(f).to_dict('records') if f.exists() else []
 
 def fold_alone(
-    comp, folder, fold, **kwargs # As in `train_fold`
-):
+    comp, folder, fold, ledger, **kwargs # As in `train_fold`
+) -> list: # Predictions that the disk refused
     "`train_fold` in a process of its own"
     run = Run.load(folder, f'_{fold}')
-    train_fold(run, comp, fold=fold, folder=folder, history=_history(folder, run.part), **kwargs)
+    train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=_history(folder, run.part), **kwargs)
+    return ledger.unwritten
 
 def join_parts(
     run,   # A `Run`
@@ -254,15 +255,17 @@ def join_parts(
     history, parts = _history(folder), [f.stem[3:] for f in sorted(folder.glob('run_*.json'))]
     for part in parts:
         o, rows = Run.load(folder, part), _history(folder, part)
+        folds = {r['fold'] for r in rows}
         run.training.update(o.training)
         run.finished, run.warnings, run.used = sorted({*run.finished,*o.finished}), list(dict.fromkeys(run.warnings+o.warnings)), max(run.used, o.used)
         if run.flip is None: run.flip = o.flip
-        history = sorted([*(r for r in history if r['fold'] not in {r['fold'] for r in rows}), *rows], key=lambda r: (r['fold'],r['epoch']))
+        history = sorted([*(r for r in history if r['fold'] not in folds), *rows], key=lambda r: (r['fold'],r['epoch']))
     if history: write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))
     run.save(folder)
     for f in [*folder.glob('run_*.json'), *folder.glob('history_*.csv')]: f.unlink()
 
-def _side_by_side(run, folder, devices, todo, begun, **kwargs):
+# %% ../nbs/61_run.ipynb #sidebyside
+def _side_by_side(run, comp, folder, devices, todo, fold_of, weights, ledger, begun):
     "`fold_alone` for the folds `todo`; the first exception of one, if there is any"
     done, rounds = (time.monotonic()-begun)/60/run.asked['minutes'], -(-len(todo)//len(devices))
     history,calls = _history(folder),{}
@@ -270,10 +273,11 @@ def _side_by_side(run, folder, devices, todo, begun, **kwargs):
         part = replace(run, part=f'_{fold}')
         part.save(folder)
         if rows := [o for o in history if o['fold']==fold]: write_somewhere(folder/f'history{part.part}.csv', pd.DataFrame(rows).to_csv(index=False))
-        calls[f'fold {fold}'] = dict(folder=folder, fold=fold, begun=begun, share=done+(1-done)*(i//len(devices)+1)/rounds, **{k: v(fold) if callable(v) else v for k,v in kwargs.items()})
+        calls[f'fold {fold}'] = dict(comp=comp, folder=folder, fold=fold, valid=fold_of==fold, weights=weights, ledger=ledger, begun=begun, share=done+(1-done)*(i//len(devices)+1)/rounds)
     print(f"Folds {', '.join(map(str, todo))} on {len(devices)} devices, each in a process of its own.", flush=True)
     found = in_processes('cvkit.run.fold_alone', calls, devices, said=partial(print, flush=True))
     join_parts(run, folder)
+    ledger.unwritten += [b for o in found.values() if isinstance(o, list) for b in o]
     return next((o for o in found.values() if isinstance(o, BaseException)), None)
 
 # %% ../nbs/61_run.ipynb #ce8ddda
@@ -290,7 +294,7 @@ def train_folds(
     todo, devices, history = [k for k in range(n) if k not in run.finished], asked.get('devices') or all_devices(), _history(folder)
     try:
         if asked.get('devices') or min(len(todo), len(devices))>1:
-            failure = _side_by_side(run, folder, devices, todo, begun, comp=comp, valid=lambda fold: fold_of==fold, weights=weights, ledger=ledger)
+            failure = _side_by_side(run, comp, folder, devices, todo, fold_of, weights, ledger, begun)
         else:
             for fold in todo: train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, (fold+1)/n)
     except (KeyboardInterrupt, Exception) as e: failure = e

@@ -67,7 +67,7 @@ class Process:
         said    # Called with each line it prints
     ):
         self.out = Path(out)
-        self.p = subprocess.Popen([sys.executable, '-W', 'ignore', '-c', 'from cvkit.scale import serve; serve()'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        self.p = subprocess.Popen([sys.executable, *(f'-W{o}' for o in sys.warnoptions), '-c', 'from cvkit.scale import serve; serve()'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   env=_env(device, cores), start_new_session=True) # Ctrl-C comes from here alone
         try: pickle.dump((f, kwargs, cores, out), self.p.stdin); self.p.stdin.flush()
         except BrokenPipeError: pass # it died, which `result` tells
