@@ -6,7 +6,7 @@
 __all__ = ['all_devices', 'shares', 'serve', 'Process', 'in_processes']
 
 # %% ../nbs/39a_scale.ipynb #c76372f
-import os, pickle, pkgutil, signal, subprocess, sys, threading
+import os, pickle, pkgutil, signal, subprocess, sys, threading, traceback
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, Queue
@@ -50,9 +50,8 @@ def serve():
     if cores: os.sched_setaffinity(0, cores)
     threading.Thread(target=_with_parent, daemon=True).start()
     try: o = f(**kwargs)
-    except (KeyboardInterrupt, Exception) as e:
-        import traceback; traceback.print_exc()
-        o = e
+    except (KeyboardInterrupt, CvkitError) as e: o = e
+    except Exception as e: traceback.print_exc(); o = e
     write_atomic(out, lambda h: pickle.dump(o, h))
 
 # %% ../nbs/39a_scale.ipynb #ceb3089
