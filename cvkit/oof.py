@@ -84,7 +84,7 @@ def get(self:Ledger,
     run:str=None,  # Only this run
     view:str=None  # Only this view
 ) -> pd.DataFrame: # A row per id, a column per class
-    "Mean predictions by id over views, folds and runs"
+    "Mean predictions by id: over the views of a fold, then over folds, then over runs"
     b = self.blocks()
     for key,value in dict(kind=kind, fold=fold, run=run, view=view).items():
         if value is not None: b = b[b[key]==value]
@@ -93,12 +93,26 @@ def get(self:Ledger,
     for row in b.itertuples():
         if not (block := _read(row.file)): continue
         df = pd.DataFrame(block[2], columns=row.classes, index=pd.Index(block[1].astype(object), name='id'))
-        parts.append(df.groupby(level=0, sort=False).mean().assign(_run=row.run))
+        parts.append(df.groupby(level=0, sort=False).mean().assign(_run=row.run, _fold=row.fold))
     if not parts:
         raise CvkitError(f"The ledger at {self.path} has no {kind} predictions "
                          f"for fold={fold}, run={run}, view={view}: predict first.")
-    by_run = pd.concat(parts).groupby(['id','_run'], sort=False).mean()
-    return by_run.groupby('id', sort=False).mean()[self.classes]
+    mean = pd.concat(parts)
+    for keys in (['id','_run','_fold'], ['id','_run'], 'id'): mean = mean.groupby(keys, sort=False).mean()
+    return mean[self.classes]
+
+# %% ../nbs/40_oof.ipynb #forget2
+@patch
+def forget(self:Ledger,
+    fold:int, # Of one run
+    views,    # Names of the views that stay
+    run:str=''
+):
+    "Remove the blocks of `fold` in all other views"
+    for o in self.blocks().itertuples():
+        if (o.fold,o.run)!=(fold,run) or o.view in views: continue
+        if isinstance(o.file, tuple): self.unwritten = [b for b in self.unwritten if b is not o.file]
+        else: o.file.unlink(missing_ok=True)
 
 # %% ../nbs/40_oof.ipynb #c022
 @patch
