@@ -27,7 +27,7 @@ def _parser():
     p.add_argument('--out', help='where the submission is written')
     p.add_argument('--from', dest='from_run', metavar='RUN', help='run folder: predict and submit with its models')
     p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them")
-    p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed, with the arguments that it began with')
+    p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed; all but --minutes, --out and --devices is as it began')
     p.add_argument('--seed', type=int, help='of everything random')
     return p
 
@@ -47,6 +47,7 @@ def _run(kws):
         from cvkit.run import cvkit_run
     try: cvkit_run(**kws)
     except CvkitError as e: print(f'cvkit_run: {e}', file=sys.stderr); return 2
+    except ChildProcessError as e: print(f"cvkit_run: a fold is lost, {e}: --resume goes on with it; where memory was short, on fewer --devices.", file=sys.stderr); return 2
     except OSError as e:
         print(f"cvkit_run: {e.strerror or e} ({e.filename or 'while writing'}): free some space or give another --out; the run folder keeps what was finished.", file=sys.stderr)
         return 2
@@ -57,8 +58,8 @@ def main(
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
     kws = vars(_parser().parse_args(args))
-    if 'resume' in kws and (more := sorted(kws.keys()-{'path','out','devices','resume'})):
-        print(f"cvkit_run: --resume goes on with the arguments that the run began with: leave out {', '.join(more)}.", file=sys.stderr)
+    if 'resume' in kws and (more := sorted(kws.keys()-{'path','minutes','out','devices','resume'})):
+        print(f"cvkit_run: --resume goes on with what the run began with, but for --minutes, --out and --devices: leave out {', '.join(more)}.", file=sys.stderr)
         return 2
     try:
         with warnings.catch_warnings():

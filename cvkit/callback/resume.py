@@ -366,7 +366,10 @@ def _epochs(self:Resume):
             for epoch in range(first, learn.n_epoch):
                 learn.epoch = epoch
                 learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
-    except CancelFitException: self.write(learn.n_epoch, 0); raise
+    except CancelFitException:
+        self.write(learn.n_epoch, 0)
+        if self.heard.sig is not None: raise KeyboardInterrupt(signal.Signals(self.heard.sig).name) from None
+        raise
     finally: self.heard = None
     if first<learn.n_epoch: self.write(learn.n_epoch, 0)
 
