@@ -38,7 +38,8 @@ class Run:
     guesses:list                              # What was guessed about the folder, and why
     arch:str                                  # timm name
     size:int                                  # Side of the images when predicting, pixels
-    flip:bool=None                            # Whether images may be mirrored; told by held-out images when `None`
+    flip:bool=None                            # Whether images may be mirrored; held-out images of each fold tell when `None`
+    mirrored:dict=field(default_factory=dict) # What they told, by the number of the fold
     submission:str=None                       # Where it was written
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
@@ -47,7 +48,8 @@ class Run:
     warnings:list=field(default_factory=list) # What the user should know
     part:str=''                               # In the names of its files, while folds run in processes of their own
 
-    def save(self, folder): write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
+    def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
+    def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
     def warn(self, text):
         if text not in self.warnings: self.warnings.append(text); print(f'Note: {text}')
     @classmethod
@@ -77,12 +79,13 @@ def make_learner(
     valid,        # Whether a training row is held out, by id
     weights=None, # For `timm_learner`
     path='.',     # Where the learner keeps its files
-    cache=None    # Keep images decoded on disk, their short side so many pixels
+    cache=None,   # Keep images decoded on disk, their short side so many pixels
+    flip=None     # Whether images may be mirrored; as if they may when `None`
 ):
     "The learner of one fold"
     images = comp.items().image
     n = int((~valid.reindex(images.index).to_numpy(bool) & ~images.isin(list(comp.unreadable(look=False)))).sum())
-    dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if run.flip is False else .5, cache=cache)
+    dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5, cache=cache)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
     return timm_learner(dls, run.arch, weights, size=run.size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
@@ -108,14 +111,14 @@ def predict_rows(
         ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view)
 
 # %% ../nbs/61_run.ipynb #c016
-def _views(run): return ('identity','hflip') if run.flip is not False else ('identity',)
+def _views(flip): return ('identity','hflip') if flip is not False else ('identity',)
 
-def _room_for(learn, folder, models):
-    "Raise when the disk has no room for the weights of `models`, the old and the new ones of the one that trains, and 16 MB; tell whether there is room for states as well"
+def _room_for(learn, folder, models, at_once=1, own=()):
+    "Raise when the disk has no room for the weights of `models`, the old and the new ones of those that train, and 16 MB; tell whether there is room for states as well. Files in `own` will be written over"
     weights = sum(v.nbytes for v in learn.model.state_dict().values())
-    need, free = (models+1)*weights+2**24, shutil.disk_usage(folder).free
+    need, free = (models+at_once)*weights+2**24, shutil.disk_usage(folder).free+sum(f.stat().st_size for f in own)
     if free<need: raise CvkitError(f"The disk of {folder} has room for {free/2**20:.0f} MB and this run needs {need/2**20:.0f}: free some, or give an `out` on another disk.")
-    return free>need+14*weights # the beginning with its best weights, and three states with those and two moments
+    return free>need+14*at_once*weights # the beginning with its best weights, and three states with those and two moments
 
 # %% ../nbs/61_run.ipynb #c019
 def _seconds_per_image(learn, views, batches=4):
@@ -127,7 +130,7 @@ def _seconds_per_image(learn, views, batches=4):
 
 def _time_for(run, learn, n_train, n_predict, left):
     "Seconds for training out of the `left` ones; raise when not even a head start fits"
-    each = _seconds_per_image(learn, _views(run))
+    each = _seconds_per_image(learn, _views(run.flip))
     predicting = 1.2*each*n_predict+5
     if (need := each*n_train+predicting) > left:
         raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
@@ -143,24 +146,31 @@ def keep_plan(
     write_somewhere(folder/'plan.json', learn.plan.to_json())
     if learn.plan.trained: write_somewhere(folder/'plan.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
 
-def _probe(run, learn, plan):
+def _probe(run, fold, learn, plan):
     "Augment as held-out images bear it"
     strength,flip = bearable(learn)
     for p in plan.trained: p.augment = min(p.augment, strength)
     if strength<1: print(f"Crops at full strength hurt held-out images: augmentation at {strength:g}.")
-    if run.flip is None: run.flip = flip
-    if not run.flip: set_flip(learn.dls, 0); print("Nothing is mirrored.")
+    run.mirrored[str(fold)] = flip
+    if not run.mirrors(fold): set_flip(learn.dls, 0); print("Nothing is mirrored.")
 
 def _predict_both(run, comp, learn, held, fold, ledger):
     "Held-out and test rows in the views that `run` allows"
     set_size(learn.dls, run.size)
-    views, lost = _views(run), set(learn.dls.unreadable)
+    views, lost = _views(run.mirrors(fold)), set(learn.dls.unreadable)
     predict_rows(ledger, comp, learn, comp.test, 'test', fold, views)
     predict_rows(ledger, comp, learn, held, 'valid', fold, views)
+    ledger.forget(fold, views) # of a fold that was stopped before it was told that images may not be mirrored
     if new := set(learn.dls.unreadable)-lost:
         run.warn(f"{len(new)} test images cannot be read and get the shares of the training labels, such as {Path(min(new)).name}")
 
 # %% ../nbs/61_run.ipynb #c024
+def _log(run, folder, history, fold, row):
+    "Add `row` to the log of `fold`, in the place of what an earlier try had from there on"
+    history[:] = sorted([*(o for o in history if o['fold']!=fold or o['epoch']<row['epoch']), dict(fold=fold, **row)], key=lambda o: (o['fold'],o['epoch']))
+    write_somewhere(folder/f'history{run.part}.csv', pd.DataFrame(history).to_csv(index=False))
+
+# %% ../nbs/61_run.ipynb #c018253
 def train_fold(
     run,        # A `Run`
     comp,       # A `Competition`
@@ -171,23 +181,24 @@ def train_fold(
     ledger,     # Predictions go there
     history,    # Rows of the log so far; more are added
     begun,      # `time.monotonic()` at which the run began
-    share:float # Share of the minutes in which the predictions shall be there, 0 to 1
+    share:float,# Share of the minutes in which the predictions shall be there, 0 to 1
+    at_once:int=1 # Folds that train at once
 ):
     "Train, then predict the held-out and the test rows with the best state, also when training is interrupted; a fold that was stopped goes on"
     seed_all(run.asked['seed']+fold)
-    learn = make_learner(run, comp, valid, weights, folder, run.asked['cache'])
+    learn = make_learner(run, comp, valid, weights, folder, run.asked['cache'], run.mirrors(fold))
     if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {Path(next(iter(lost))).name}")
-    states = folder/f'states_{fold}' if _room_for(learn, folder, run.asked['folds']-fold) else None
-    if not states: run.warn(f"The disk of {folder} has no room for states: should fold {fold} be stopped, it begins again")
-    metric, held = learn.metrics[0].name, comp.train[valid.reindex(comp.train.index).to_numpy(bool)]
-    kept, new = folder/f'model_{fold}.pth', []
-    def trained(): return any(o['fold']==fold for o in history)
+    metric, held, new = learn.metrics[0].name, comp.train[valid.reindex(comp.train.index).to_numpy(bool)], []
+    kept, states = folder/f'model_{fold}.pth', folder/f'states_{fold}'
+    own = [f for f in (kept, *states.glob('*')) if f.exists()]
+    if not (_room_for(learn, folder, run.asked['folds']-fold, at_once, own) or states.exists()):
+        states = None
+        run.warn(f"The disk of {folder} has no room for states: should fold {fold} be stopped, it begins again")
     def log(row):
         new.append(row)
-        history[:] = [*(o for o in history if (o['fold'],o['epoch'])<(fold,row['epoch'])), dict(fold=fold, **row)]
-        write_somewhere(folder/f'history{run.part}.csv', pd.DataFrame(history).to_csv(index=False))
+        _log(run, folder, history, fold, row)
         print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  best' if row['best'] else ''}", flush=True)
-        if row['epoch']==0: _probe(run, learn, plan)
+        if row['epoch']==0: _probe(run, fold, learn, plan)
         run.used = time.monotonic()-begun
         run.save(folder)
     body = learn.model[0]
@@ -201,11 +212,11 @@ def train_fold(
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
             learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, resume=states)
     except KeyboardInterrupt:
-        if trained(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
+        if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
         raise
     finally:
         if not new and kept.exists(): learn.model.load_state_dict(torch.load(kept, map_location='cpu', weights_only=True))
-        if trained(): _predict_both(run, comp, learn, held, fold, ledger)
+        if new or kept.exists(): _predict_both(run, comp, learn, held, fold, ledger)
         if hasattr(learn, 'plan'): keep_plan(learn, folder)
     run.finished.append(fold)
     run.save(folder)
@@ -244,6 +255,7 @@ def fold_alone(
 ) -> list: # Predictions that the disk refused
     "`train_fold` in a process of its own"
     run = Run.load(folder, f'_{fold}')
+    if fold in run.finished: return ledger.unwritten # it only could not say so
     train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=_history(folder, run.part), **kwargs)
     return ledger.unwritten
 
@@ -256,24 +268,27 @@ def join_parts(
     for part in parts:
         o, rows = Run.load(folder, part), _history(folder, part)
         folds = {r['fold'] for r in rows}
-        run.training.update(o.training)
+        run.training.update(o.training); run.mirrored.update(o.mirrored)
         run.finished, run.warnings, run.used = sorted({*run.finished,*o.finished}), list(dict.fromkeys(run.warnings+o.warnings)), max(run.used, o.used)
-        if run.flip is None: run.flip = o.flip
         history = sorted([*(r for r in history if r['fold'] not in folds), *rows], key=lambda r: (r['fold'],r['epoch']))
-    if history: write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))
-    run.save(folder)
+    whole = not history or write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))==folder/'history.csv'
+    if run.save(folder)!=folder/'run.json' or not whole: return # of a full disk: the parts are all there is
     for f in [*folder.glob('run_*.json'), *folder.glob('history_*.csv')]: f.unlink()
 
 # %% ../nbs/61_run.ipynb #sidebyside
+def _shares(run, begun, todo, at_once):
+    "Share of the minutes by which each fold of `todo` shall be predicted: what is left is dealt out evenly"
+    done, rounds = (time.monotonic()-begun)/60/run.asked['minutes'], -(-len(todo)//at_once)
+    return {fold: done+(1-done)*(i//at_once+1)/rounds for i,fold in enumerate(todo)}
+
 def _side_by_side(run, comp, folder, devices, todo, fold_of, weights, ledger, begun):
     "`fold_alone` for the folds `todo`; the first exception of one, if there is any"
-    done, rounds = (time.monotonic()-begun)/60/run.asked['minutes'], -(-len(todo)//len(devices))
     history,calls = _history(folder),{}
-    for i,fold in enumerate(todo):
+    for fold,share in _shares(run, begun, todo, len(devices)).items():
         part = replace(run, part=f'_{fold}')
-        part.save(folder)
+        if part.save(folder)!=folder/f'run_{fold}.json': raise CvkitError(f"Nothing can be written to {folder}: free some space.")
         if rows := [o for o in history if o['fold']==fold]: write_somewhere(folder/f'history{part.part}.csv', pd.DataFrame(rows).to_csv(index=False))
-        calls[f'fold {fold}'] = dict(comp=comp, folder=folder, fold=fold, valid=fold_of==fold, weights=weights, ledger=ledger, begun=begun, share=done+(1-done)*(i//len(devices)+1)/rounds)
+        calls[f'fold {fold}'] = dict(comp=comp, folder=folder, fold=fold, valid=fold_of==fold, weights=weights, ledger=ledger, begun=begun, share=share, at_once=min(len(devices), len(todo)))
     print(f"Folds {', '.join(map(str, todo))} on {len(devices)} devices, each in a process of its own.", flush=True)
     found = in_processes('cvkit.run.fold_alone', calls, devices, said=partial(print, flush=True))
     join_parts(run, folder)
@@ -293,10 +308,10 @@ def train_folds(
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo, devices, history = [k for k in range(n) if k not in run.finished], asked.get('devices') or all_devices(), _history(folder)
     try:
-        if asked.get('devices') or min(len(todo), len(devices))>1:
+        if todo and asked.get('devices') or min(len(todo), len(devices))>1:
             failure = _side_by_side(run, comp, folder, devices, todo, fold_of, weights, ledger, begun)
         else:
-            for fold in todo: train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, (fold+1)/n)
+            for fold,share in _shares(run, begun, todo, 1).items(): train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, share)
     except (KeyboardInterrupt, Exception) as e: failure = e
     run.used = time.monotonic()-begun
     run.seconds['train and predict'] = run.used-run.seconds['check and split']
@@ -310,7 +325,7 @@ def cvkit_run(
     group:str=None,                   # Column whose values stay on one side of every split
     arch:str='tf_efficientnet_lite0', # timm name
     weights=None,                     # File, folder or name; found by `arch` when `None`; 'none' for random ones
-    minutes:float=60,                 # Time for everything
+    minutes:float=None,               # Time for everything; 60 when `None`
     epochs:float=None,                # Passes of fine-tuning; as many as fit into the minutes when `None`
     folds:int=1,                      # 1: a fifth is held out; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
@@ -318,14 +333,14 @@ def cvkit_run(
     cache:int=None,                   # Keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models
-    resume=None,                      # Folder of a run that was stopped: it goes on with the arguments that it began with
+    resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others
     devices=None,                     # Cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them when `None`
     seed:int=0                        # Of everything random
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
-    asked, begun = dict(locals()), time.monotonic()
+    asked, begun = dict(locals(), minutes=minutes or 60), time.monotonic()
     if from_run: return submit_from(path, from_run, out)
-    if resume: return go_on(path, resume, out, devices)
+    if resume: return go_on(path, resume, out, minutes, devices)
     comp = Competition(path, metric=metric, target=target, group=group)
     print(comp)
     folder = new_folder(out, comp.path.name)
@@ -357,7 +372,7 @@ def finish(
     run.seconds['submission and report'] = time.monotonic()-begun
     run.save(folder)
     print(f"{f'{run.submission} is written. ' if run.submission else 'There is no submission yet. '}Run folder: {folder}", flush=True)
-    if failure and len(run.finished)<run.asked['folds']: print(f"To go on with it: cvkit_run {comp.path} --resume {folder}", flush=True)
+    if failure and len(run.finished)<run.asked['folds']: print(f"To go on with it: cvkit_run {comp.path} --resume {folder} --out {out}", flush=True)
     if failure: raise failure
     if run.submission and run.submission!=str(Path(out).resolve()): raise CvkitError(f"'{out}' cannot be written, so the submission lies in {run.submission}: free some space.")
     return folder
@@ -370,6 +385,7 @@ def submit_from(
 ) -> Path:
     "Predict the test rows with the models of an earlier run"
     run = Run.load(from_run)
+    for f in Path(from_run).glob('run_*.json'): run.mirrored.update(Run.load(from_run, f.stem[3:]).mirrored)
     comp = Competition(path, **run.comp)
     models = sorted(Path(from_run).glob('model_*.pth'))
     if not models: raise CvkitError(f"'{from_run}' holds no model_*.pth: that run ended before its first state was kept; train again.")
@@ -379,9 +395,10 @@ def submit_from(
     there = islice((i for i,p in images.items() if os.path.exists(p)), 64)
     few.train = comp.train.loc[list(dict.fromkeys(there))]
     for f in models:
+        fold = int(f.stem.split('_')[1])
         learn = make_learner(run, few, pd.Series(np.arange(len(few.train))%2==0, few.train.index))
         learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))
-        _predict_both(run, comp, learn, comp.train.head(0), int(f.stem.split('_')[1]), ledger)
+        _predict_both(run, comp, learn, comp.train.head(0), fold, ledger)
     return finish(run, comp, ledger, folder, out)
 
 # %% ../nbs/61_run.ipynb #c2b9381
@@ -389,14 +406,15 @@ def go_on(
     path,   # Folder of the competition
     folder, # Of the run that was stopped; where it cannot be written, a copy goes on
     out,    # Where the submission is written
-    devices=None # As for `cvkit_run`
+    minutes=None,# Time for everything, what is used included; as it began when `None`
+    devices=None # As for `cvkit_run`; as it began when `None`
 ) -> Path:  # The run folder
     "Go on with a run that was stopped or killed: finished folds stay, the one that trained goes on in the middle of its epoch, the others follow"
     run, folder = Run.load(folder), Path(folder)
     comp, n = Competition(path, **run.comp), run.asked['folds']
     if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
     join_parts(run, folder)
-    run.asked.update(out=out, devices=devices)
+    run.asked.update(out=out, **{k: v for k,v in dict(minutes=minutes, devices=devices).items() if v is not None})
     run.warnings = [o for o in run.warnings if not o.startswith('ended early')]
     print(f"{comp}\nGoing on with {folder}: {len(run.finished)} of {n} folds are finished, {run.used/60:.1f} of {run.asked['minutes']:g} minutes are used.", flush=True)
     return train_folds(run, comp, folder, time.monotonic()-run.used)
