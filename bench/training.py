@@ -9,6 +9,7 @@ import json, os, re, shutil, signal, subprocess, sys, time
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, pandas as pd, torch
+import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.vision.all import accuracy
 import cvkit.folds, cvkit.headstart, cvkit.loaders, sets
@@ -16,7 +17,7 @@ from cvkit.callback.ema import EMA
 from cvkit.callback.resume import Resume
 from cvkit.callback.soup import Soup
 from cvkit.data import Competition
-from cvkit.learner import timm_learner
+from cvkit.learner import predict, timm_learner
 from cvkit.margins import MarginLoss
 from cvkit.oof import Ledger
 from cvkit.plan import Phase, Plan
@@ -50,6 +51,29 @@ def tricks(a, seed, name, size, epochs, start=True, first=None, share=6/7, label
     begun = time.monotonic()
     with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan([*(starts if start else []), *phases]), monitor='epoch')
     return dict(accuracies(a, learn, comp, name, held), seconds=round(time.monotonic()-begun, 1))
+
+def log_losses(a, learn, comp, name, held):
+    "Log loss on the held-out and on the test rows, and on the test rows after one temperature that the held-out ones choose"
+    index,part = {c: i for i,c in enumerate(comp.classes)},{}
+    for k,df in (('valid', comp.train[held.reindex(comp.train.index).to_numpy(bool)]), ('test', comp.test)):
+        items = comp.items(df)
+        y = comp.train.label[items.index] if k=='valid' else answers(a, name, items)
+        part[k] = torch.tensor(predict(learn, learn.dls.test_dl(items))['identity']).clamp_min(1e-12).log(),torch.tensor([index[o] for o in y])
+    best = min(np.geomspace(.3, 3, 47), key=lambda t: F.cross_entropy(part['valid'][0]*t, part['valid'][1]))
+    return dict(valid_loss=float(F.nll_loss(*part['valid'])), test_loss=float(F.nll_loss(*part['test'])), test_loss_tempered=float(F.cross_entropy(part['test'][0]*best, part['test'][1])))
+
+@job({f'{name}, {head}': dict(name=name, size=size, head=head) for name,size in dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64).items() for head in ('linear','cosine')},
+     'learner', 'heads', 'margins', 'headstart', 'plan', 'loaders', 'augment', epochs=3)
+def heads(a, seed, name, size, head, epochs):
+    "The default plan for so many epochs under each head: accuracies and log losses"
+    comp = Competition(a.data/name)
+    held = other_visits(comp, a.weights, seed) if name=='grocery' else comp.folds(seed=seed)==0
+    dls = comp.dataloaders(size, 32, valid=held, seed=seed, flip=0 if name=='omniglot_small' else .5)
+    learn = timm_learner(dls, weights=a.weights, metrics=accuracy, head=head, label_smoothing=.1)
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan.default(size, epochs), monitor='epoch')
+    seconds = round(time.monotonic()-begun, 1)
+    return dict(accuracies(a, learn, comp, name, held), **log_losses(a, learn, comp, name, held), seconds=seconds)
 
 # A night that cannot be lost
 
