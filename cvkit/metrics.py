@@ -124,8 +124,11 @@ class _Whole(AccumMetric):
     def __init__(self, metric, task):
         super().__init__(self.score, flatten=False)
         self.metric,self.task = metric,task
+    def accum_values(self, preds, targs, learn=None):
+        act = getattr(getattr(learn, 'loss_func', None), 'activation', partial(_activate, self.task)) # a loss of scaled cosines has its own
+        super().accum_values(act(preds.float()), targs, learn)
     def score(self, preds, targs):
-        y, p = targs.cpu().numpy(), _activate(self.task, preds.float()).cpu().numpy()
+        y, p = targs.cpu().numpy(), preds.cpu().numpy()
         wide = self.task in ('multi','regression')
         return self.metric(y.reshape(len(y), -1) if wide else y.reshape(-1).astype(int), p)
     @property
