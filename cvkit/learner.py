@@ -22,6 +22,7 @@ from fastcore.meta import delegates
 from functools import partial
 from torch import nn
 from .backbone import Body, spare, stage_splitter, timm_body
+from .callback.microbatch import in_parts
 from .core import CvkitError, bar, chip, interrupts_heard, one_of, where
 from .depthwise import quick_depthwise
 from .heads import make_head, over_images, repool
@@ -183,7 +184,7 @@ def predict(
     views = {one_of('view', v, VIEWS): [] for v in views}
     act = getattr(learn.loss_func, 'activation', lambda x: x)
     learn.model.to(learn.dls.device).eval()
-    with interrupts_heard():
+    with interrupts_heard(), in_parts(learn.model):
         for b in bar(dl):
             x,*columns = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
             for v,out in views.items(): out.append(act(learn.model(VIEWS[v](x), *columns).float()).cpu())
