@@ -85,7 +85,7 @@ OURS = dict(kind='cosine', loss='arc', margin=.3, pool='gem', stages=(3,4), neck
 def but(**kw): return {**OURS, **kw}
 @job({'ArcFace': OURS, 'average, not GeM': but(pool='avg'), 'the last map alone': but(stages=None), 'the last map, average': but(stages=None, pool='avg'), 'no neck': but(neck=None),
       'margin by counts': but(margin='power4'), 'two centers': but(centers=2), 'a tenth of the classes a step': but(rate=.1), 'no margin': but(margin=0.), 'softmax': but(kind='linear', loss=None), 'plain softmax': dict()},
-     'backbone', 'heads', 'margins', 'learner', 'plan', 'loaders', 'augment', size=64, epochs=10)
+     'backbone', 'heads', 'margins', 'learner', 'plan', 'runner', 'loaders', 'augment', size=64, epochs=10)
 def retrieval(a, seed, size, epochs, pool=None, stages=None, neck=None, kind='linear', loss=None, margin=0., rate=1., **kw):
     "emoji_retrieval: MAP@5 by the mean drawing of a class, new ones by a threshold tuned on held-out rows"
     comp = Competition(a.data/'emoji_retrieval')
@@ -147,7 +147,7 @@ def long_tailed(comp, ratio=12, seed=0):
 
 @job({'cross entropy': dict(), 'focal': dict(loss='focal'), 'class weights': dict(balance=.999), 'balanced softmax': dict(loss='balanced_softmax'),
       'logits adjusted 1.5': dict(loss='logit_adjustment', tau=1.5), 'logits adjusted .5, class weights': dict(loss='logit_adjustment', tau=.5, balance=.999),
-      'cosines': dict(margin=0.), 'one margin': dict(margin=.3), 'margins by counts': dict(margin='power4'), 'margins by counts, class weights': dict(margin='power4', balance=.999)}, 'losses', 'margins', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=112, epochs=3)
+      'cosines': dict(margin=0.), 'one margin': dict(margin=.3), 'margins by counts': dict(margin='power4'), 'margins by counts, class weights': dict(margin='power4', balance=.999)}, 'losses', 'margins', 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', size=112, epochs=3)
 def longtail(a, seed, size, epochs, loss='cross_entropy', margin=None, balance=None, **kw):
     "grocery made long-tailed: balanced accuracy"
     comp = long_tailed(Competition(a.data/'grocery'))
@@ -161,7 +161,7 @@ def longtail(a, seed, size, epochs, loss='cross_entropy', margin=None, balance=N
     return accuracies(a, learn, comp, 'grocery', held) | dict(seconds=seconds)
 
 @job({'cross entropy': dict(), 'cross entropy, smoothed': dict(label_smoothing=.1), 'gce': dict(loss='gce'), 'sce': dict(loss='sce'), 'bi-tempered .8, 1.2': dict(loss='bi_tempered'),
-      'bi-tempered .5, 2': dict(loss='bi_tempered', t1=.5, t2=2.)}, 'losses', 'learner', 'headstart', 'plan', 'loaders', 'augment', size=64, epochs=3)
+      'bi-tempered .5, 2': dict(loss='bi_tempered', t1=.5, t2=2.)}, 'losses', 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', size=64, epochs=3)
 def noise(a, seed, size, epochs, loss='cross_entropy', **kw):
     "cifar10n_noisy: accuracy; the held-out labels are noisy as well"
     comp = Competition(a.data/'cifar10n_noisy')

@@ -6,13 +6,14 @@ DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `
 how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `equal`, `budget` and `overhead` measure time and want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.vision.all import accuracy
-import cvkit.folds, cvkit.headstart, cvkit.loaders, sets
+import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
 from cvkit.callback.ema import EMA
 from cvkit.callback.resume import Resume
 from cvkit.callback.soup import Soup
@@ -34,11 +35,11 @@ job   = BENCH.job
 TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3),
           'half the rate': dict(lr=1e-4), 'twice the rate': dict(lr=4e-4), 'last stage first': dict(first=2), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA),
           'soup of three': dict(cbs=Soup), 'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
-          'trained at full size': dict(share=1.), 'cosines': dict(margin=0.), 'cosines, margin .3': dict(margin=.3)}
+          'trained at full size': dict(share=1.), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
 SETS   = 'trashnet','grocery'
 
-@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'loaders', 'augment', 'callback/ema', 'callback/soup', 'callback/batchnorm', size=128, epochs=3)
-def tricks(a, seed, name, size, epochs, start=True, first=None, share=6/7, label_smoothing=.1, margin=None, cbs=None, **kw):
+@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', 'callback/ema', 'callback/soup', 'callback/batchnorm', size=128, epochs=3)
+def tricks(a, seed, name, size, epochs, start=True, first=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, **kw):
     "The default plan with one thing changed, for so many epochs; the state after the last one counts"
     comp = Competition(a.data/name)
     held = other_visits(comp, a.weights, seed) if name=='grocery' else comp.folds(seed=seed)==0
@@ -52,6 +53,29 @@ def tricks(a, seed, name, size, epochs, start=True, first=None, share=6/7, label
     with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan([*(starts if start else []), *phases]), monitor='epoch')
     return dict(accuracies(a, learn, comp, name, held), seconds=round(time.monotonic()-begun, 1))
 
+# Plans by name
+
+NAMED = 'default','unfreezing','bag_of_tricks','progressive','low_data','metric'
+
+@job({f"{name}{f', {few} a class' if few else ''}, {plan}": dict(name=name, few=few, plan=plan, epochs=10 if few else 3) for name,few in (('trashnet',None), ('grocery',None), ('trashnet',10)) for plan in NAMED},
+     'plan', 'plans', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'callback/ema', 'callback/batchnorm', size=128)
+def plans(a, seed, name, few, plan, size, epochs):
+    "A named plan for so many epochs, or on so many rows of each class for more of them"
+    comp = Competition(a.data/name)
+    held = other_visits(comp, a.weights, seed) if name=='grocery' else comp.folds(seed=seed)==0
+    part,all_rows = copy(comp),comp.train
+    if few: part.train = pd.concat([all_rows[held], all_rows[~held].groupby('label').sample(few, random_state=seed)])
+    dls = part.dataloaders(size, 32, valid=held, seed=seed)
+    head = dict(head='arcface') if plan=='metric' else dict(head='linear' if plan=='bag_of_tricks' else 'cosine', label_smoothing=.1)
+    learn = timm_learner(dls, weights=a.weights, metrics=accuracy, **head)
+    named = Plan.progressive((64,96,128), epochs) if plan=='progressive' else getattr(Plan, plan)(size, epochs)
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(named, monitor='accuracy' if few else 'epoch')
+    seconds = round(time.monotonic()-begun, 1)
+    return dict(accuracies(a, learn, comp, name, held), seconds=seconds)
+
+# What heads earn
+
 def log_losses(a, learn, comp, name, held):
     "Log loss on the held-out and on the test rows, and on the test rows after one temperature that the held-out ones choose"
     index,part = {c: i for i,c in enumerate(comp.classes)},{}
@@ -63,7 +87,7 @@ def log_losses(a, learn, comp, name, held):
     return dict(valid_loss=float(F.nll_loss(*part['valid'])), test_loss=float(F.nll_loss(*part['test'])), test_loss_tempered=float(F.cross_entropy(part['test'][0]*best, part['test'][1])))
 
 @job({f'{name}, {head}': dict(name=name, size=size, head=head) for name,size in dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64).items() for head in ('linear','cosine')},
-     'learner', 'heads', 'margins', 'headstart', 'plan', 'loaders', 'augment', epochs=3)
+     'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'loaders', 'augment', epochs=3)
 def heads(a, seed, name, size, head, epochs):
     "The default plan for so many epochs under each head: accuracies and log losses"
     comp = Competition(a.data/name)
@@ -94,7 +118,7 @@ def result(folder):
     ledger,models = Ledger(folder/'ledger'),[torch.load(f, weights_only=True) for f in sorted(folder.glob('model_*.pth'))]
     return pd.concat([ledger.get(k) for k in ('test','valid')]), [v for m in models for v in m.values()]
 
-@job({f'{n} kills': dict(n=n) for n in (1,3)}, 'run', 'plan', 'callback/resume', 'headstart', 'loaders', 'oof')
+@job({f'{n} kills': dict(n=n) for n in (1,3)}, 'run', 'plan', 'runner', 'callback/resume', 'headstart', 'loaders', 'oof')
 def kills(a, seed, n):
     "A run of two folds killed at up to `n` random moments, ten times, and the run that was not stopped: are predictions and weights equal to the last bit?"
     home = a.scratch/'kills'
@@ -117,7 +141,7 @@ def kills(a, seed, n):
         shutil.rmtree(out.parent)
     return dict(same=sum(same), of=len(same), kills=died, seconds=round(took, 1))
 
-@job({f'{m} minutes': dict(minutes=m) for m in range(1, 11)}, 'run', 'plan', 'headstart', name='trashnet')
+@job({f'{m} minutes': dict(minutes=m) for m in range(1, 11)}, 'run', 'plan', 'runner', 'headstart', name='trashnet')
 def budget(a, seed, minutes, name):
     "Minutes that `cvkit_run` takes, from the start of its process to its end, when it is given so many"
     begun = time.monotonic()
@@ -131,7 +155,7 @@ class Steps(Callback):
     def before_fit(self): self.begun = []
     def before_batch(self): self.begun.append(time.perf_counter())
 
-@job({'plan, clock and resume': {}}, 'plan', 'callback/resume', epochs=30)
+@job({'plan, clock and resume': {}}, 'plan', 'runner', 'callback/resume', epochs=30)
 def overhead(a, seed, epochs):
     "Milliseconds of a training step of a tiny network, under `fit` and under `fit_plan` with a deadline and states"
     comp,took = digits_competition(a.scratch/'overhead'),{}
@@ -146,7 +170,7 @@ def overhead(a, seed, epochs):
 # The same minutes
 
 @job({f'{name}, {minutes} minutes, {who}': dict(name=name, minutes=minutes, who=who) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes
-      for who in ('cvkit','plain fastai, 128 px','plain fastai, 224 px')}, 'run', 'plan', 'learner', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
+      for who in ('cvkit','plain fastai, 128 px','plain fastai, 224 px')}, 'run', 'plan', 'runner', 'learner', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
 def equal(a, seed, name, minutes, who):
     "Accuracy after so many minutes for everything, from the folder of a competition to its submission"
     out = a.scratch/'equal'/'s.csv'

@@ -14,7 +14,7 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'write_submission', 'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise']
 
 # %% ../nbs/70_all.ipynb #c002
-import cvkit.check, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders
+import cvkit.check, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner
 from .augment import Augment
 from .backbone import lite0_weights, param_groups, stage_splitter, timm_body
 from .cache import PixelCache
@@ -24,6 +24,7 @@ from .callback.ema import EMA
 from .callback.gradual import GradualAugment
 from .callback.guard import NaNGuard
 from .callback.log import LivePlot, LogCSV
+from .callback.microbatch import MicroBatch, in_parts
 from .callback.mix import MixUpCutMix
 from .callback.partial import PartialEpoch
 from .callback.resize import ProgressiveResize

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FALLBACKS', 'WAYS', 'STEPS', 'arc_margin', 'cos_margin', 'power4', 'power', 'margins_from_counts', 'MarginLoss',
-           'margin_losses', 'WithinBatch', 'MarginWarmup', 'sample_classes', 'Rows', 'PartialFC']
+           'loss_parts', 'margin_losses', 'WithinBatch', 'MarginWarmup', 'sample_classes', 'Rows', 'PartialFC']
 
 # %% ../nbs/22_margins.ipynb #c002
 from functools import partial
@@ -112,19 +112,24 @@ class MarginLoss(nn.Module):
     def decodes(self, cos): return cos.argmax(-1)
 
 # %% ../nbs/22_margins.ipynb #c038
+def loss_parts(
+    loss      # A loss, or what wraps one
+) -> list:    # Each once, `loss` first
+    "Every loss that a loss holds, whether it wraps it, is a method of it, or has it as an attribute"
+    found,todo = {},[loss]
+    while todo:
+        o = todo.pop()
+        if id(o) in found or isinstance(o, type) or not callable(o): continue
+        found[id(o)] = o
+        todo += [getattr(o, k, None) for k in ('func','__self__')]+[v for k,v in getattr(o, '__dict__', {}).items() if k!='learn']
+        if isinstance(o, nn.Module): todo += o.children()
+    return [*found.values()]
+
 def margin_losses(
     loss      # A loss, or what wraps one
 ) -> list:    # Each `MarginLoss` once
     "Every `MarginLoss` that a loss holds"
-    found,seen,todo = [],set(),[loss]
-    while todo:
-        o = todo.pop()
-        if id(o) in seen or isinstance(o, type) or not callable(o): continue
-        seen.add(id(o))
-        if isinstance(o, MarginLoss): found.append(o)
-        todo += [getattr(o, k, None) for k in ('func','__self__')]+[v for k,v in getattr(o, '__dict__', {}).items() if k!='learn']
-        if isinstance(o, nn.Module): todo += o.children()
-    if found: return found
+    if found := [o for o in loss_parts(loss) if isinstance(o, MarginLoss)]: return found
     raise CvkitError(f"There is no `MarginLoss` in {loss!r:.80}: give one to the `Learner`, alone or as an attribute of a loss.")
 
 # %% ../nbs/22_margins.ipynb #c040
