@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from PIL import Image
-import cvkit.check, cvkit.loaders
+import cvkit.check, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
 from .core import CvkitError, seed_all, where, write_somewhere
 from .data import Competition
@@ -38,6 +38,7 @@ class Run:
     guesses:list                              # What was guessed about the folder, and why
     arch:str                                  # timm name
     size:int                                  # Side of the images when predicting, pixels
+    head:str='linear'                         # As in `timm_learner`
     flip:bool=None                            # Whether images may be mirrored; held-out images of each fold tell when `None`
     mirrored:dict=field(default_factory=dict) # What they told, by the number of the fold
     submission:str=None                       # Where it was written
@@ -88,7 +89,7 @@ def make_learner(
     dls = comp.dataloaders(run.size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5, cache=cache)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
-    return timm_learner(dls, run.arch, weights, size=run.size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
+    return timm_learner(dls, run.arch, weights, head=run.head, size=run.size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
 
 # %% ../nbs/61_run.ipynb #c014
 def predict_rows(
@@ -344,7 +345,7 @@ def cvkit_run(
     comp = Competition(path, metric=metric, target=target, group=group)
     print(comp)
     folder = new_folder(out, comp.path.name)
-    run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), flip)
+    run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), 'cosine' if comp.task=='single' else 'linear', flip)
     run.save(folder)
     for problem in comp.check().itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
     _fits(comp)
