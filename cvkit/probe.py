@@ -9,19 +9,26 @@ __all__ = ['held_out_losses', 'plain', 'mirror', 'crop', 'bearable']
 import random
 from copy import deepcopy
 import numpy as np, torch, torch.nn.functional as F
+from fastai.losses import CrossEntropyLossFlat
 from .augment import Augment, boxes
 from .learner import inputs
 
 # %% ../nbs/35_probe.ipynb #c005
+def _each_loss(learn):
+    "From outputs and targets to the loss of each image: for classes that of their probabilities, whatever the outputs are"
+    loss,act = deepcopy(getattr(learn.dls.train_ds, 'loss_func', learn.loss_func)),getattr(learn.loss_func, 'activation', None)
+    if isinstance(loss, CrossEntropyLossFlat) and act: return lambda out,y: F.nll_loss(act(out.float()).clamp_min(1e-12).log(), y.long(), reduction='none')
+    loss.reduction = 'none'
+    return loss
+
 @torch.no_grad()
 def held_out_losses(
     learn,   # A `Learner` whose head fits
     *views,  # Functions of a batch of images (n, 3, h, w)
     n:int=256 # Validation images to look at, at most
 ) -> list:   # A tensor a view, with the loss of each image
-    "What the validation images lose in each view, without label smoothing"
-    loss, out, seen = deepcopy(getattr(learn.dls.train_ds, 'loss_func', learn.loss_func)), [[] for _ in views], 0
-    loss.reduction = 'none'
+    "What the validation images lose in each view, without label smoothing and margins"
+    loss, out, seen = _each_loss(learn), [[] for _ in views], 0
     learn.model.to(learn.dls.device).eval()
     for b in learn.dls.valid:
         x,*columns = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
