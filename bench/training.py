@@ -169,22 +169,30 @@ def overhead(a, seed, epochs):
 
 # The same minutes
 
-@job({f'{name}, {minutes} minutes, {who}': dict(name=name, minutes=minutes, who=who) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes
-      for who in ('cvkit','plain fastai, 128 px','plain fastai, 224 px')}, 'run', 'plan', 'runner', 'learner', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
-def equal(a, seed, name, minutes, who):
-    "Accuracy after so many minutes for everything, from the folder of a competition to its submission"
+BUDGETS = [(name,minutes) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes]
+
+def submitted(a, name, command):
+    "What `command` printed, and the accuracy of the submission that it wrote, with its seconds"
     out = a.scratch/'equal'/'s.csv'
     out.parent.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    if who=='cvkit': command = ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--seed', seed, '--out', out]
-    else: command = [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--minutes', minutes, '--size', re.search(r'(\d+) px', who)[1], '--seed', seed]
-    p = subprocess.run([*map(str, command)], capture_output=True, text=True)
+    p = subprocess.run([*map(str, command(out))], capture_output=True, text=True)
+    seconds = round(time.monotonic()-begun, 1)
     if p.returncode: raise RuntimeError(p.stderr[-2000:])
-    seconds = time.monotonic()-begun
-    valid = json.loads((run_of(out)/'score.json').read_text())['score'] if who=='cvkit' else float(p.stdout.split()[-1])
-    sub = pd.read_csv(out, dtype=str).set_index('image').label
-    truth = pd.read_csv(a.answers/f'{name}.csv', dtype=str).set_index('image').label
-    return dict(valid=valid, test=float((sub==truth[sub.index]).mean()), seconds=round(seconds, 1))
+    sub,truth = (pd.read_csv(f, dtype=str).set_index('image').label for f in (out, a.answers/f'{name}.csv'))
+    return out,p.stdout,dict(test=float((sub==truth[sub.index]).mean()), seconds=seconds)
+
+@job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS}, 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
+def equal(a, seed, name, minutes):
+    "Accuracy of `cvkit_run` after so many minutes for everything, from the folder of a competition to its submission"
+    out,_,scores = submitted(a, name, lambda out: ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--seed', seed, '--out', out])
+    return dict(scores, valid=json.loads((run_of(out)/'score.json').read_text())['score'])
+
+@job({f'{name}, {minutes} minutes, {size} px': dict(name=name, minutes=minutes, size=size) for name,minutes in BUDGETS for size in (128,224)})
+def plain(a, seed, name, minutes, size):
+    "The peer of `equal`: plain fastai in the same minutes"
+    _,said,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--minutes', minutes, '--size', size, '--seed', seed])
+    return dict(scores, valid=float(said.split()[-1]))
 
 def summary(raw):
     "The rows of the table for which there is something: what the two sets say of each trick, kills, minutes, overhead, and the same minutes against plain fastai"
@@ -199,13 +207,11 @@ def summary(raw):
         out.append(row('minutes kept: never late, at most 5 % early', [sum(.95*g<=t<=g for t,g in b)], [len(b)], 'runs', 'all', lambda a, b: a==b))
     for o in by.get('overhead', {}).get('plan, clock and resume', {}).values():
         out.append(row('plan, clock and resume, more a step', [o['ours']-o['plain']], None, 'ms', 'at most 0.5', lambda a: a.mean()<=.5))
-    equals = by.get('equal', {})
-    for k in dict.fromkeys(o.rpartition(', cvkit')[0] for o in equals if o.endswith(', cvkit')):
-        peers = {w: o for w,o in equals.items() if w.startswith(f'{k}, plain')}
+    for k,mine in by.get('equal', {}).items():
+        peers = {size: o for size in (128,224) if (o := by.get('plain', {}).get(f'{k}, {size} px'))}
         if not peers: continue
-        best = max(peers, key=lambda w: np.mean([o['valid'] for o in peers[w].values()]))
-        mine,seeds = equals[f'{k}, cvkit'],sorted(equals[f'{k}, cvkit'].keys()&peers[best].keys())
-        if seeds: out.append(row(f'{k}: accuracy, against plain fastai at {best.rpartition(", ")[2]}', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
+        best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
+        if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against plain fastai at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
     return out
 
 def main():
