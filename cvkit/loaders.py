@@ -13,7 +13,7 @@ from fastai.data.core import DataLoaders, Datasets, TfmdDL
 from fastai.data.transforms import (Categorize, EncodedMultiCategorize, IntToFloatTensor, RegressionSetup,
                                     ToTensor, Transform)
 from fastai.torch_core import TensorCategory, TensorImage
-from fastcore.basics import chunked, patch
+from fastcore.basics import patch
 from .augment import Augment, image_keys
 from .cache import PixelCache
 from .core import CvkitError, n_workers, one_of
@@ -99,7 +99,7 @@ class RowsDL(TfmdDL):
 
     def create_batches(self, samps):
         if self.frame is None: yield from super().create_batches(samps)
-        else: yield from map(self.read, chunked(samps, self.bs, self.drop_last))
+        else: yield from map(self.read, self.chunkify(samps))
 
 # %% ../nbs/16_loaders.ipynb #rowsdlread
 @patch

@@ -17,6 +17,7 @@ import numpy as np, torch
 from fastai.callback.core import Callback, CancelEpochException, CancelFitException
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Metric
+from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
 from ..core import CvkitError, write_somewhere
@@ -334,14 +335,15 @@ def write(self:Resume,
     epoch, # The one to go on with
     at     # Its first batch
 ):
-    "Write a state"
-    write_state(self.folder, dict(sign=self.sign, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
+    "Write a state, the first of several processes alone"
+    if not rank_distrib(): write_state(self.folder, dict(sign=self.sign, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
     self.written = time.monotonic()
 
 @patch
 def _first(self:Resume):
     "The epoch to begin with; what is in the folder is loaded, or refused"
     learn,state = self.learn,read_state(self.folder)
+    if hasattr(learn, 'data_parallel'): learn.data_parallel.wait() # before one of them writes
     if not state or state['fit_no']<self.fit_no: self.write(0, 0); return 0
     if state['fit_no']>self.fit_no: learn.model.load_state_dict(state['fit']['model']); return learn.n_epoch # an earlier fit of the same learner
     if diff := differences(state['sign'], self.sign):
