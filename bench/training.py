@@ -111,7 +111,7 @@ def digits(comp, out, resume=None):
     Resume.__init__ = lambda self, folder, **kw: begin(self, folder, every=every, **kw)
     cvkit_run(comp, arch='test_resnet', weights='none', epochs=3, size=32, folds=2, out=out, resume=resume)
 
-def run_of(out): return max((Path(out).parent/'runs').iterdir())
+def run_of(out): return max((Path(out).parent/'runs').iterdir(), key=lambda o: o.stat().st_mtime)
 
 def result(folder):
     "All that a run predicted and the weights of its models"
