@@ -50,8 +50,7 @@ class DataParallel(Callback):
         if any(isinstance(cb, PartialFC) for cb in self.learn.cbs): raise CvkitError("PartialFC draws other classes in each process: leave it out, or train in one process.")
         self.same()
     def before_train(self): self.images = 0; self.take(True)
-    def before_validate(self):
-        if not hasattr(self, 'gather_preds'): self.take(False) # predictions are wanted whole and in order
+    def before_validate(self): self.take(False)
     def after_backward(self): self.images += find_bs(self.yb)
     def before_step(self):
         if self.world>1: self.reduce([p.grad for p,*_ in self.opt.all_params(with_grad=True)])
@@ -70,16 +69,18 @@ def take(self:DataParallel, train):
     "This process's part of the loader that is about to be read"
     if self.world==1: return
     self.read = self.learn.dl
-    self.read.chunkify,self.read.to_detach = Part(self.read, self.rank, self.world, train),_alone
+    self.read.to_detach = _alone
+    if not hasattr(self, 'gather_preds'): self.read.chunkify = Part(self.read, self.rank, self.world, train) # predictions are wanted whole and in order
 
 def _alone(b, cpu=True, gather=True): return to_detach(b, cpu, gather=False) # parts may differ in size; `join` brings them together
 
 @patch
 def give_back(self:DataParallel):
-    "The loader as it was; whether there was one"
+    "The loader as it was; whether it gave a part"
     dl,self.read = getattr(self, 'read', None),None
-    if dl is not None: del dl.chunkify,dl.to_detach
-    return dl is not None
+    if dl is None: return False
+    del dl.to_detach
+    return vars(dl).pop('chunkify', None) is not None
 
 @patch
 def reduce(self:DataParallel, grads):
@@ -99,7 +100,7 @@ def join(self:DataParallel):
     "Metrics of all rows"
     for m in [self.recorder.loss, *self.learn.metrics]:
         if hasattr(m, 'total') and hasattr(m, 'count'):
-            both = torch.tensor([float(m.total), float(m.count)], dtype=torch.float64, device=self.state.device if self.state.device.type!='mps' else 'cpu')
+            both = torch.tensor([float(m.total), float(m.count)], dtype=torch.float64, device=self.state.device)
             dist.all_reduce(both)
             m.total,m.count = both[0].item(),both[1].item()
         elif hasattr(m, 'preds') and hasattr(m, 'targs'):

@@ -36,7 +36,7 @@ def thaw(
     opt.freeze_to(n)
     for p in (p for ps in opt.param_lists[:n] for p in ps): p.requires_grad_(False); p.grad = None
 
-# %% ../nbs/38a_runner.ipynb #c022
+# %% ../nbs/38a_runner.ipynb #m0072
 def agreed(
     learn, # A `Learner`, perhaps one that trains in several processes
     o      # A number or an object that can be pickled
@@ -44,6 +44,7 @@ def agreed(
     "`o`, or where there are several processes what the first of them has"
     return learn.data_parallel.agreed(o) if hasattr(learn, 'data_parallel') else o
 
+# %% ../nbs/38a_runner.ipynb #c022
 class RunPlan(Turning):
     "Run a plan inside one `fit`, keep the best state, stop at the deadline"
     order = TrackerCallback.order # after `Recorder` has written the epoch's row
