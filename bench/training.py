@@ -33,7 +33,7 @@ job   = BENCH.job
 # What each trick earns
 
 TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3),
-          'half the rate': dict(lr=1e-4), 'twice the rate': dict(lr=4e-4), 'last stage first': dict(first=2), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA),
+          'half the rate': dict(lr=2e-4), 'twice the rate': dict(lr=8e-4), 'last stage first': dict(first=2), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA),
           'soup of three': dict(cbs=Soup), 'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
           'trained at full size': dict(share=1.), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
 SETS   = 'trashnet','grocery'
