@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `equal`, `budget` and `overhead` measure time and want a machine without other work.
+how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `plain`, `budget` and `overhead` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from copy import copy
@@ -17,6 +17,7 @@ import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, s
 from cvkit.callback.ema import EMA
 from cvkit.callback.resume import Resume
 from cvkit.callback.soup import Soup
+from cvkit.core import seed_all
 from cvkit.data import Competition
 from cvkit.learner import predict, timm_learner
 from cvkit.margins import MarginLoss
@@ -194,8 +195,31 @@ def plain(a, seed, name, minutes, size):
     _,said,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--minutes', minutes, '--size', size, '--seed', seed])
     return dict(scores, valid=float(said.split()[-1]))
 
+# Until the best of plain fastai
+
+SIDES = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
+
+@job({f'{name}, {epochs} epochs': dict(name=name, epochs=epochs, size=size) for name,size in SIDES.items() for epochs in (4,8,12)})
+def fine_tune(a, seed, name, epochs, size):
+    "Plain fastai for so many epochs and a frozen one before them; seconds of the fit"
+    _,said,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--epochs', epochs, '--size', size, '--seed', seed])
+    *_,seconds,_,valid = said.split()
+    return dict(scores, valid=float(valid), seconds=float(seconds))
+
+@job({f'{name}, {epochs:g} epochs': dict(name=name, epochs=epochs, size=size) for name,size in SIDES.items() for epochs in (.25,.5,1,2,4)}, 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'loaders', 'augment')
+def until(a, seed, name, epochs, size):
+    "The default plan for so many epochs; seconds from the making of the learner to the end of the fit"
+    seed_all(seed)
+    comp = Competition(a.data/name)
+    held,begun = comp.folds(seed=seed)==0,time.monotonic()
+    learn = timm_learner(comp.dataloaders(size, 32, valid=held, seed=seed, flip=0 if name=='omniglot_small' else .5), weights=a.weights, metrics=accuracy, head='cosine', label_smoothing=.1)
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan.default(size, epochs))
+    seconds = round(time.monotonic()-begun, 1)
+    found = accuracies(a, learn, comp, name, held)
+    return dict(valid=found['valid_plain'], test=found['test_plain'], seconds=seconds)
+
 def summary(raw):
-    "The rows of the table for which there is something: what the two sets say of each trick, kills, minutes, overhead, and the same minutes against plain fastai"
+    "The rows of the table for which there is something: kills, minutes, overhead, the same minutes against plain fastai, and seconds until its best"
     by = {}
     for o in raw:
         if BENCH.present(o): by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
@@ -212,6 +236,13 @@ def summary(raw):
         if not peers: continue
         best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
         if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against plain fastai at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
+    for name in SIDES:
+        peers,mine = ({(k,seed): o for k,seeds in by.get(j, {}).items() if k.startswith(f'{name},') for seed,o in seeds.items()} for j in ('fine_tune','until'))
+        pairs = []
+        for seed in sorted({s for _,s in peers}&{s for _,s in mine}):
+            best = max((o for (_,s),o in peers.items() if s==seed), key=lambda o: o['valid'])
+            pairs.append((min((o['seconds'] for (_,s),o in mine.items() if s==seed and o['test']>=best['test']), default=np.inf), best['seconds']))
+        if pairs: out.append(row(f'{name}: seconds until the best of plain fastai', *map(list, zip(*pairs)), 's', 'a fifth', lambda a, b: a<=b/5, more=False))
     return out
 
 def main():

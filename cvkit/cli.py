@@ -26,7 +26,7 @@ def _parser():
     p.add_argument('--cache', type=int, metavar='PIXELS', help='keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training')
     p.add_argument('--out', help='where the submission is written')
     p.add_argument('--from', dest='from_run', metavar='RUN', help='run folder: predict and submit with its models')
-    p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them")
+    p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")
     p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed; all but --minutes, --out and --devices is as it began')
     p.add_argument('--seed', type=int, help='of everything random')
     return p

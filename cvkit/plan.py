@@ -42,6 +42,7 @@ class Phase:
     ramp:bool=False             # `augment` and `mix` rise, hold, fall and are off at the end: see `cvkit.callback.gradual.ramp`
     ema:float=0.                # Average the weights with this greatest decay, see `EMA`; 0: do not
     freeze_stats:bool=True      # Batch-norm statistics stay as they are
+    estimate:bool=False         # They are estimated anew at the end, from the training images as validation sees them, and the head is fitted to them
     freeze_affine:bool=False    # Weights and biases of batch norm do, too
     head_start:bool=False       # Fit the head on features that are computed once, instead of training
 
@@ -166,6 +167,7 @@ def check(self:Phase,
         raise CvkitError(f"{say} {len(self.body_lr)} rates for the {body} groups of the body{' and a `decay` as well' if self.decay!=1 else ''}: give one for each and no `decay`, or one number.")
     if self.small and self.small>self.size: raise CvkitError(f"Phase '{self.name}' grows from {self.small} to {self.size}: give a `small` that is no larger.")
     if self.bs is not None and not 1<=self.bs<=learn.dls.train.n: raise CvkitError(f"{say} batches of {self.bs}: give 1 to {learn.dls.train.n}.")
+    if self.estimate and self.ema: raise CvkitError(f"{say} `estimate` and `ema`: what is estimated would not be that of the average. Leave one out.")
     if self.label_smoothing is not None and not smoothed(learn.loss_func): raise CvkitError(f"{say} `label_smoothing`, and {learn.loss_func!r:.60} has none to set: leave it out.")
 
 def smoothed(

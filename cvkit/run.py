@@ -18,6 +18,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
+from .cluster import Cluster
 from .core import CvkitError, seed_all, where, write_somewhere
 from .data import Competition
 from .dials import set_flip, set_size
@@ -45,7 +46,7 @@ class Run:
     submission:str=None                       # Where it was written
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
-    training:dict=field(default_factory=dict) # Seconds that the training of a fold was given, by its number
+    training:dict=field(default_factory=dict) # Seconds that training and predicting of a fold were given, by its number
     finished:list=field(default_factory=list) # Folds that are trained and predicted
     warnings:list=field(default_factory=list) # What the user should know
     part:str=''                               # In the names of its files, while folds run in processes of their own
@@ -154,20 +155,19 @@ def _affordable(learn, size, each, n_predict, left, passes=4, least=96):
     return min(size, least)
 
 def _time_for(run, fold, learn, n_predict, left):
-    "Seconds for training out of the `left` ones, and the side of the images that fits; raise when not even a head start does"
+    "Seconds for training and predicting out of the `left` ones, and the side of the images that fits; raise when not even a head start does"
     size,n_train = run.size,len(learn.dls.train_ds)
     each = _seconds_per_image(learn, _views(run.flip))
     if not (run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict):
         size = _affordable(learn, run.size, each, n_predict, left)
         each *= (size/run.size)**2
-    predicting = 1.2*each*n_predict+5
-    if (need := 2*each*n_train+predicting) > left:
+    if (need := each*(2*n_train+1.2*n_predict)+5) > left:
         raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
                          f"Give at least {1.5*need/60+.1:.1f} minutes, or a smaller size than {size}.")
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
-    return left-predicting
+    return left-3
 
 # %% ../nbs/61_run.ipynb #c022
 def keep_plan(
@@ -233,16 +233,15 @@ def train_fold(
         if row['epoch']==0: _probe(run, fold, learn, plan)
         run.used = time.monotonic()-begun
         run.save(folder)
-    body = learn.model[0]
+    body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     if str(fold) not in run.training:
-        n_predict = len(comp.items(held))+len(comp.items(comp.test))
         run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+60*run.asked['minutes']*share-time.monotonic())
         run.save(folder)
     plan = Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
-            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, resume=states)
+            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=lambda: n_predict*len(_views(run.mirrors(fold))), resume=states)
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
         raise
@@ -283,12 +282,14 @@ def _history(folder, part=''):
     return pd.read_csv(f).to_dict('records') if f.exists() else []
 
 def fold_alone(
-    comp, folder, fold, ledger, **kwargs # As in `train_fold`
-) -> list: # Predictions that the disk refused
+    comp, folder, fold, ledger, # As in `train_fold`
+    since,   # `time.time()` at which the run began: machines agree on it
+    **kwargs # As in `train_fold`
+) -> list:   # Predictions that the disk refused
     "`train_fold` in a process of its own"
     run = Run.load(folder, f'_{fold}')
     if fold in run.finished: return ledger.unwritten # it only could not say so
-    train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=_history(folder, run.part), **kwargs)
+    train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=_history(folder, run.part), begun=time.monotonic()-(time.time()-since), **kwargs)
     return ledger.unwritten
 
 def join_parts(
@@ -313,16 +314,21 @@ def _shares(run, begun, todo, at_once):
     done, rounds = (time.monotonic()-begun)/60/run.asked['minutes'], -(-len(todo)//at_once)
     return {fold: done+(1-done)*(i//at_once+1)/rounds for i,fold in enumerate(todo)}
 
-def _side_by_side(run, comp, folder, devices, todo, fold_of, weights, ledger, begun):
+def _dealer(devices):
+    "How many calls run at once, and what deals them out"
+    if devices in ('ray',['ray']): cluster = Cluster(); return cluster.at_once,cluster
+    return len(devices),partial(in_processes, devices=devices)
+
+def _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun):
     "`fold_alone` for the folds `todo`; the first exception of one, if there is any"
     history,calls = _history(folder),{}
-    for fold,share in _shares(run, begun, todo, len(devices)).items():
+    for fold,share in _shares(run, begun, todo, at_once).items():
         part = replace(run, part=f'_{fold}')
         if part.save(folder)!=folder/f'run_{fold}.json': raise CvkitError(f"Nothing can be written to {folder}: free some space.")
         if rows := [o for o in history if o['fold']==fold]: write_somewhere(folder/f'history{part.part}.csv', pd.DataFrame(rows).to_csv(index=False))
-        calls[f'fold {fold}'] = dict(comp=comp, folder=folder, fold=fold, valid=fold_of==fold, weights=weights, ledger=ledger, begun=begun, share=share, at_once=min(len(devices), len(todo)))
-    print(f"Folds {', '.join(map(str, todo))} on {len(devices)} devices, each in a process of its own.", flush=True)
-    found = in_processes('cvkit.run.fold_alone', calls, devices, said=partial(print, flush=True))
+        calls[f'fold {fold}'] = dict(comp=comp, folder=folder, fold=fold, valid=fold_of==fold, weights=weights, ledger=ledger, since=time.time()-(time.monotonic()-begun), share=share, at_once=min(at_once, len(todo)))
+    print(f"Folds {', '.join(map(str, todo))} on {at_once} devices, each in a process of its own.", flush=True)
+    found = dealer('cvkit.run.fold_alone', calls, said=partial(print, flush=True))
     join_parts(run, folder)
     ledger.unwritten += [b for o in found.values() if isinstance(o, list) for b in o]
     return next((o for o in found.values() if isinstance(o, BaseException)), None)
@@ -338,10 +344,11 @@ def train_folds(
     weights = None if asked['weights']=='none' else asked['weights'] or find_weights(run.arch) or True
     fold_of, ledger = comp.folds(5 if n==1 else n, seed=asked['seed']), comp.ledger(folder/'ledger')
     run.seconds.setdefault('check and split', time.monotonic()-begun)
-    todo, devices, history = [k for k in range(n) if k not in run.finished], asked.get('devices') or all_devices(), _history(folder)
+    todo, history = [k for k in range(n) if k not in run.finished], _history(folder)
     try:
-        if todo and asked.get('devices') or min(len(todo), len(devices))>1:
-            failure = _side_by_side(run, comp, folder, devices, todo, fold_of, weights, ledger, begun)
+        at_once,dealer = _dealer(asked.get('devices') or all_devices())
+        if todo and asked.get('devices') or min(len(todo), at_once)>1:
+            failure = _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun)
         else:
             for fold,share in _shares(run, begun, todo, 1).items(): train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, share)
     except (KeyboardInterrupt, Exception) as e: failure = e
@@ -366,7 +373,7 @@ def cvkit_run(
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models
     resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others
-    devices=None,                     # Cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them when `None`
+    devices=None,                     # Cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them when `None`; 'ray': those of a Ray cluster
     seed:int=0                        # Of everything random
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"

@@ -15,7 +15,7 @@ from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
 from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
-from .callback.batchnorm import body_norms, FreezeStats
+from .callback.batchnorm import body_norms, estimate_stats, FreezeStats
 from .callback.ema import EMA
 from .callback.microbatch import in_parts, MicroBatch
 from .callback.mix import MixUpCutMix
@@ -52,14 +52,15 @@ class RunPlan(Turning):
         plan,             # A `Plan` whose epochs are all given
         monitor=None,     # Name of the metric that says what is best; the validation loss when `None`
         maximize=True,    # Whether more of `monitor` is better
-        deadline=math.inf,# `time.monotonic()` after which training stops
+        deadline=math.inf,# `time.monotonic()` at which all is done
         keep=None,        # File for the best state
-        on_epoch=None     # Called with the row of the log after every epoch
+        on_epoch=None,    # Called with the row of the log after every epoch
+        after=lambda: 0   # Gives the number of images that will be predicted before the deadline, an image counts once for each view
     ):
-        self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch = monitor,maximize,deadline,keep,on_epoch
-        self.best,self.state,self.history,self.since = None,None,[],time.monotonic()
+        self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,keep,on_epoch,after
+        self.best,self.before,self.state,self.history,self.since = None,None,None,[],time.monotonic()
         self.blend,self.average = MixUpCutMix(p=0.),EMA()
-        self.most,self.valid = None,0. # epochs of a last phase that fills the time, at most; seconds of a validation
+        self.most,self.valid,self.asked = None,0.,None # epochs of a last phase that fills the time, at most; seconds of a validation, and when one began
         self.set_plan(plan)
     def clock(self): return agreed(self.learn, time.monotonic())
     def set_plan(self, plan):
@@ -67,6 +68,7 @@ class RunPlan(Turning):
         self.starts = [sum(math.ceil(p.epochs) for p in self.phases[:i]) for i in range(len(self.phases)+1)]
     def before_train(self):
         p = self.phase
+        if self.epoch in self.starts: self.before = self.best
         if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
         thaw(self.opt, p.trained(self.learn))
         if p.freeze_affine:
@@ -80,7 +82,12 @@ class RunPlan(Turning):
         self.opt.set_hyper('lr', [o*share for o in p.rates(len(self.opt.param_lists))])
         if mom is not None: self.opt.set_hyper('mom', mom)
     def after_batch(self):
-        if self.training and (round((self.phase.epochs-self.done)*len(self.dls.train))<=1 or self.clock()>self.deadline): raise CancelTrainException
+        if self.training and (round((self.phase.epochs-self.done)*len(self.dls.train))<=1 or self.clock()>self.ends-self.closing(self.phase)): raise CancelTrainException
+    def after_train(self):
+        if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)): self.estimate()
+    def before_validate(self): self.asked = self.clock()
+    def after_validate(self):
+        if self.asked is not None: self.valid,self.asked = self.clock()-self.asked,None
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
 
 # %% ../nbs/38a_runner.ipynb #c024
@@ -104,11 +111,30 @@ def position(self:RunPlan):
     if self.at==len(self.phases)-1:
         now = self.clock()
         if self.begun is None: self.begun = now
-        clock = (now-self.begun)/max(1e-9, self.deadline-self.begun)
+        clock = (now-self.begun)/max(1e-9, self.ends-self.closing(self.phase)-self.begun)
         if clock>pos+.02: pos = clock
     return min(1, pos)
 
+@patch
+def closing(self:RunPlan, p):
+    "Seconds from the last step of phase `p` to its end"
+    return self.valid*(1+(_anew(self.dls) if p.estimate else 0))
+
+def _anew(dls): return 2.5*len(dls.train_ds)/len(dls.valid_ds) # validations that an estimate takes: two passes and a head to fit
+
+@patch(as_prop=True)
+def ends(self:RunPlan):
+    "When training and validation end; to predict an image takes as long as it took the last validation, and a tenth more"
+    return self.deadline-(1.1*self.after()*self.valid/len(self.dls.valid_ds) if self.valid else 0)
+
 # %% ../nbs/38a_runner.ipynb #c026
+@patch
+def estimate(self:RunPlan):
+    "Batch-norm statistics of the training images, and a head that is fitted to them"
+    estimate_stats(self.model, (inputs(self.learn, b) for b in self.dls.test_dl(self.dls.train_ds.items)))
+    self.learn.head_start()
+    if hasattr(self.learn, 'data_parallel'): self.learn.data_parallel.same()
+
 @patch
 def now(self:RunPlan):
     "Of the loaders, of the optimizer, and of the loss"
@@ -164,10 +190,20 @@ def record(self:RunPlan, name, log:dict):
 def after_epoch(self:RunPlan):
     rec = self.learn.recorder
     log = dict(zip(rec.metric_names[1:], rec.values[-1]))
-    self.record(self.phase.name, dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **log))
+    worse = self.worse(log)
+    self.record(self.phase.name, dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **log, **({'undone': True} if worse else {})))
+    if worse: self.restore(); self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
     if self.most: self.plan_again()
-    if self.clock()>self.deadline or self.most and self.epoch+1>=self.starts[-1]: raise CancelFitException
+    if self.clock()>self.ends-self.closing(self.phase) or self.most and self.epoch+1>=self.starts[-1]: raise CancelFitException
+
+@patch
+def worse(self:RunPlan, log):
+    "Whether the phase that ends with `log` made held-out rows worse than the best before it, by more than a standard error; never for the last one, whose best state counts anyway"
+    p = self.phase
+    if self.before is None or self.at==len(self.phases)-1 or self.epoch+1!=self.starts[self.at+1]: return False
+    if len({(o.valid_size or o.size, self.monitor or o.label_smoothing) for o in self.phases})>1: return False # not to be compared
+    return not self.score(log)>=self.before-share_error(self.before, len(self.dls.valid_ds))
 
 @patch
 def restore(self:RunPlan):
@@ -188,7 +224,7 @@ def plan_again(self:RunPlan):
     "Give the last phase the epochs that fit into the time that is left, as long as those until now took"
     now,n = self.clock(),self.epoch+1-self.starts[-2]
     if self.at<len(self.phases)-1 or n>=self.phases[-1].epochs: return
-    more = passes(self.deadline-now, max(1e-9, (now-self.begun)/n-self.valid), self.valid)
+    more = passes(self.ends-now-self.closing(self.phase)+self.valid, max(1e-9, (now-self.begun)/n-self.valid), self.valid)
     epochs = n+min(more, self.most-n)*(more>.1) # a few steps are not worth a validation
     if abs(epochs-self.phases[-1].epochs)>.02*epochs: self.set_last(epochs)
 
@@ -204,13 +240,13 @@ def set_last(self:RunPlan, epochs):
 def state_dict(self:RunPlan):
     "What is best so far, the log, and seconds since the beginning of all and of the last phase"
     now = time.monotonic()
-    return dict(best=self.best, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, valid=self.valid, epochs=self.most and self.phases[-1].epochs)
+    return dict(best=self.best, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, valid=self.valid, epochs=self.most and self.phases[-1].epochs)
 
 @patch
 def load_state_dict(self:RunPlan, state):
     "Go on with it: the deadline comes as much earlier as had been used"
     now = self.clock()
-    self.best,self.state,self.history = (state[k] for k in ('best','state','history'))
+    self.best,self.before,self.state,self.history = (state[k] for k in ('best','before','state','history'))
     self.deadline += now-state['used']-self.since
     self.since,self.begun,self.valid = now-state['used'],None if state['phase'] is None else now-state['phase'],state['valid']
     if state['epochs']: self.set_last(state['epochs'])
@@ -231,7 +267,8 @@ def time_step(self:Learner,
     with torch.random.fork_rng(), in_parts(self.model) as parts:
         for b,_ in zip(self.dls.train, range(n+1)):
             parts.retry(lambda: self.loss_func(self.model(*inputs(self, b)), *b[len(inputs(self, b)):]).backward()); self.model.zero_grad()
-            if torch.accelerator.is_available(): torch.accelerator.synchronize()
+            if hasattr(self, 'tpu'): self.tpu.sync(wait=True)
+            elif torch.accelerator.is_available(): torch.accelerator.synchronize()
             times.append(time.monotonic())
     for k,v in self.model.named_buffers(): v.copy_(bufs[k])
     for p,o in trains.items(): p.requires_grad_(o)
@@ -258,6 +295,7 @@ def timed(self:Plan,
     each = [p.head_start or _epoch(learn, p, bs) for p in self]
     set_bs(learn.dls, bs)
     closed = sum(p.epochs*e+valid*math.ceil(p.epochs) for p,e in zip(self, each) if p.epochs and not p.head_start)
+    closed += sum(p.estimate for p in self)*valid*_anew(learn.dls)
     every, out = (seconds-closed-(time.monotonic()-begun))/shares, []
     for p,e in zip(self, each):
         if p.epochs is None and not p.head_start:
@@ -282,11 +320,11 @@ def _start(learn, plan, runner, slack):
     phase = next((p for p in plan if p.head_start), None)
     if phase is None: return 0.
     set_size(learn.dls, phase.size, phase.valid_size or phase.size)
-    learn.head_start(seconds=(runner.deadline-runner.clock())/4)
+    learn.head_start(seconds=(runner.ends-runner.clock())/4)
     if hasattr(learn, 'data_parallel'): learn.data_parallel.same()
-    begun = time.monotonic()
+    begun = runner.clock()
     with learn.no_bar(): values = learn.validate()
-    seconds = runner.valid = time.monotonic()-begun
+    seconds = runner.valid = runner.clock()-begun
     runner.record(phase.name, dict(epoch=0, size=phase.size, **dict(zip(['valid_loss', *(m.name for m in learn.metrics)], values))))
     if runner.best is not None: runner.best -= slack*share_error(runner.best, len(learn.dls.valid_ds))
     return seconds
@@ -301,7 +339,7 @@ def _begin(learn, plan, runner, minutes, slack, folder):
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed'])
     valid = _start(learn, plan, runner, slack)
-    if minutes: plan = agreed(learn, plan.timed(learn, runner.deadline-runner.clock(), valid))
+    if minutes: plan = agreed(learn, plan.timed(learn, runner.ends-runner.clock(), valid))
     if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
     return plan
 
@@ -315,13 +353,14 @@ def fit_plan(self:Learner,
     keep=None,          # File for the best state
     on_epoch=None,      # Called with the row of the log after every epoch
     slack:float=0.,     # A head start is kept only when it is better by more than so many standard errors
+    after=lambda: 0,    # Gives the number of images that will be predicted within `minutes` as well, an image counts once for each view: time is kept for them
     resume=None         # Folder for states, or a `Resume` with one: a plan that was stopped goes on from there
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
     plan.check(self)
     if minutes is None and any(p.epochs is None for p in plan.trained): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
     deadline = agreed(self, time.monotonic()+60*minutes if minutes else math.inf)
-    runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch)
+    runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch, after)
     runner.learn = self
     runner.was = runner.now()
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
