@@ -10,12 +10,13 @@ READY  := .venv/ready-$(PYVER)
 READY2 := .venv-current/ready-$(PYVER)
 export HF_HUB_OFFLINE = 1
 
-.PHONY: help demo test older families export readme docs clean .venv .venv-current python
+.PHONY: help demo test test-tpu older families export readme docs clean .venv .venv-current python
 
 help:
 	@echo "make demo    train on handwritten digits and write a submission (first 2 to 5 minutes of installation, then about 2)"
 	@echo "make test    every check and every notebook, on both sets of versions (installation, then a few minutes on 2 cores)"
 	@echo "make older   every notebook on the older versions of Kaggle's image, in a third environment"
+	@echo "make test-tpu  the TPU notebook with torch_xla on the processor, in a fourth environment (installation, then some 10 minutes)"
 	@echo "make families  a small member of every family of timm through the adapter (minutes on 2 cores; goes on where it was stopped)"
 	@echo "make export  notebooks -> cvkit/, and the notebooks cleaned"
 	@echo "make readme  nbs/index.ipynb -> README.md"
@@ -40,6 +41,12 @@ older: python
 	@.venv-older/bin/python $(PIP) -c constraints/older.txt -e ".[demo,fast,formats,dev]"
 	OMP_NUM_THREADS=1 .venv-older/bin/nbdev_test --n_workers 2 --timing
 
+# torch_xla has one version of torch that it fits
+test-tpu: python
+	@test -d .venv-tpu/lib/python$(PYVER) && .venv-tpu/bin/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv-tpu
+	@.venv-tpu/bin/python $(PIP) -c constraints/tpu.txt -e ".[demo,fast,tpu]" nbdev ipykernel
+	PJRT_DEVICE=CPU CPU_NUM_DEVICES=2 OMP_NUM_THREADS=1 .venv-tpu/bin/nbdev_test --path nbs/39d_tpu.ipynb --flags xla --n_workers 0 --do_print
+
 families: $(READY)
 	OMP_NUM_THREADS=1 .venv/bin/python bench/families.py --jobs 2
 
@@ -54,7 +61,7 @@ docs: $(READY)
 	@if command -v quarto >/dev/null; then .venv/bin/nbdev_docs; else .venv/bin/python .ci/pages.py docs; fi
 
 clean:
-	rm -rf .venv .venv-current .venv-older demo build dist _docs _proc cvkit.egg-info
+	rm -rf .venv .venv-current .venv-older .venv-tpu demo build dist _docs _proc cvkit.egg-info
 
 .venv: $(READY)
 .venv-current: $(READY2)

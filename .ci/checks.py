@@ -8,9 +8,9 @@ import ast, os, re, shutil, subprocess, sys, sysconfig, tempfile, time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from configparser import ConfigParser
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from pathlib import Path
 import nbformat
 from packaging.requirements import Requirement
@@ -115,7 +115,7 @@ def check_docs():
         if len(pages)!=len(notebooks()) or not all(p.stat().st_size for p in pages):
             raise Broken("a page is missing or empty")
 
-EXTRAS = 'fast_', 'formats_', 'parallel_', 'cluster_' # cvkit does without them
+EXTRAS = 'fast_', 'formats_', 'parallel_', 'cluster_', 'tpu_' # cvkit does without them
 
 def required(*kinds):
     "The requirements of `kinds` as settings.ini has them"
@@ -131,7 +131,7 @@ def needed(names):
         name = canonicalize_name(req.name)
         if name in seen or req.marker and not req.marker.evaluate({'extra': ''}): continue
         seen.add(name)
-        todo += distribution(name).requires or []
+        with suppress(PackageNotFoundError): todo += distribution(name).requires or [] # an extra with an environment of its own
     return seen
 
 def check_requires():
@@ -141,7 +141,7 @@ def check_requires():
     for p in sorted((ROOT/'cvkit').rglob('*.py')):
         tops = {name.partition('.')[0] for name in imports(ast.parse(p.read_text()))}-sys.stdlib_module_names-{'cvkit'}
         bad += [f"{p.relative_to(ROOT)} imports {top}, which settings.ini does not require" for top in sorted(tops)
-                if not {canonicalize_name(o) for o in owners.get(top, [])} & declared]
+                if not {canonicalize_name(o) for o in owners.get(top, [top])} & declared]
     if bad: raise Broken('\n'.join(bad))
 
 ALONE = """import importlib, sys
@@ -159,7 +159,8 @@ def check_wheel():
         (site/'borrowed.pth').write_text(sysconfig.get_path('purelib')+'\n')
         run(py, '-m', 'pip', 'install', '--quiet', '--no-deps', '--ignore-installed', *(d/'dist').glob('*.whl'))
         names = ['cvkit']+[f'cvkit.{m}' for p in notebooks() if (m := module(p))]
-        without = [top for top,owners in packages_distributions().items() if set(owners) & set(required(*EXTRAS))]
+        extras = {canonicalize_name(Requirement(o).name) for o in required(*EXTRAS)}
+        without = [top for top,owners in packages_distributions().items() if {*map(canonicalize_name, owners)} & extras]
         run(py, '-c', ALONE.format(names=names, without=without), cwd=d/'dist')
         command(d/'empty/bin', d/'dist')
 

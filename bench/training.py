@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `plain`, `budget` and `overhead` want a machine without other work.
+how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `plain`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from copy import copy
@@ -22,6 +22,7 @@ from cvkit.data import Competition
 from cvkit.learner import predict, timm_learner
 from cvkit.margins import MarginLoss
 from cvkit.oof import Ledger
+from cvkit.parallel import DataParallel
 from cvkit.plan import Phase, Plan
 from cvkit.run import cvkit_run
 from cvkit.testing import digits_competition
@@ -168,6 +169,28 @@ def overhead(a, seed, epochs):
         took[k] = 1000*float(np.median(np.diff(learn.steps.begun)))
     return took
 
+def part_of(name, weights, out):
+    "One epoch in one of several processes; the first of them writes the losses and the seconds"
+    dls = Competition(name).dataloaders(96, 32, fold=0, augment=0, num_workers=0)
+    seed_all(0)
+    learn = timm_learner(dls, weights=weights, precision='fp32', metrics=accuracy, cbs=DataParallel())
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): rows = learn.fit_plan(Plan([Phase('all', 1, 96)]))
+    seconds = time.monotonic()-begun
+    if learn.data_parallel.rank==0: Path(out).write_text(json.dumps(dict(seconds=seconds, losses=[float(o) for o in learn.recorder.losses], valid_loss=rows[-1]['valid_loss'])))
+
+@job({'two against one': {}}, 'parallel', 'runner', 'loaders', name='trashnet')
+def processes(a, seed, name):
+    "The same epoch in one process and in two, a core each: seconds, and the largest difference of a smoothed loss as a share of it"
+    found = {}
+    for n in (1,2):
+        out = a.scratch/f'processes_{n}.json'
+        subprocess.run([sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', str(n), '--master_port', str(29400+n), __file__, a.data, a.answers, a.weights, '--process', 'part_of', a.data/name, a.weights, out],
+                       check=True, capture_output=True, env={**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''})
+        found[n] = json.loads(out.read_text())
+    one,two = (np.array(found[n]['losses']+[found[n]['valid_loss']]) for n in (1,2))
+    return dict(ours=found[2]['seconds'], plain=found[1]['seconds'], apart=float((abs(one-two)/one).max()))
+
 # The same minutes
 
 BUDGETS = [(name,minutes) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes]
@@ -231,6 +254,9 @@ def summary(raw):
         out.append(row('minutes kept: never late, at most 5 % early', [sum(.95*g<=t<=g for t,g in b)], [len(b)], 'runs', 'all', lambda a, b: a==b))
     for o in by.get('overhead', {}).get('plan, clock and resume', {}).values():
         out.append(row('plan, clock and resume, more a step', [o['ours']-o['plain']], None, 'ms', 'at most 0.5', lambda a: a.mean()<=.5))
+    for o in by.get('processes', {}).get('two against one', {}).values():
+        out.append(row('two processes, a core each, against one: an epoch', [o['ours']], [o['plain']], 's', 'less', lambda a, b: a<b, more=False))
+        out.append(row('the same, largest difference of a loss', [o['apart']], None, 'share', 'at most 0.001', lambda a: a.max()<=.001))
     for k,mine in by.get('equal', {}).items():
         peers = {size: o for size in (128,224) if (o := by.get('plain', {}).get(f'{k}, {size} px'))}
         if not peers: continue
