@@ -7,9 +7,9 @@ __all__ = ['places', 'Cluster']
 
 # %% ../nbs/39c_cluster.ipynb #r003
 import io, pkgutil, os
-from contextlib import redirect_stdout, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from .core import CvkitError
-from .scale import python_path
+from .scale import python_path, sigterm_heard
 
 # %% ../nbs/39c_cluster.ipynb #r006
 def _ray():
@@ -73,7 +73,7 @@ class Cluster:
         running = {task.remote(f, kwargs, lines): name for name,kwargs in calls.items()}
         def hear():
             for o in lines.get_nowait_batch(lines.qsize()): said(o)
-        try:
+        with sigterm_heard(), _ending(ray, running, lines):
             while running:
                 try:
                     for ref in ray.wait([*running], timeout=.2)[0]:
@@ -88,10 +88,15 @@ class Cluster:
                     for ref in running: ray.cancel(ref, force=bool(stopped))
                     stopped += 1
             hear()
-        finally:
-            for ref in running: ray.cancel(ref, force=True)
-            lines.shutdown()
         return {k: found[k] for k in calls}
+
+@contextmanager
+def _ending(ray, running, lines):
+    "No call outlives this block"
+    try: yield
+    finally:
+        for ref in running: ray.cancel(ref, force=True)
+        lines.shutdown()
 
 def _result(ray, ref, stopped):
     "What a call returned, or the exception it ended with"

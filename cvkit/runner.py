@@ -192,7 +192,10 @@ def after_epoch(self:RunPlan):
     log = dict(zip(rec.metric_names[1:], rec.values[-1]))
     worse = self.worse(log)
     self.record(self.phase.name, dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **log, **({'undone': True} if worse else {})))
-    if worse: self.restore(); self.opt.clear_state()
+    if worse:
+        for cb in self.learn._grab_cbs(EMA): cb.finish() # it would put its average into the model later
+        self.restore()
+        self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
     if self.most: self.plan_again()
     if self.clock()>self.ends-self.closing(self.phase) or self.most and self.epoch+1>=self.starts[-1]: raise CancelFitException
