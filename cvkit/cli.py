@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/62_cli.ipynb #c002
-import argparse, signal, sys, warnings
+import argparse, signal, sys, time, warnings
 from contextlib import contextmanager
 
 # %% ../nbs/62_cli.ipynb #c005
@@ -40,12 +40,12 @@ def _later(*signals):
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-def _run(kws):
+def _run(kws, begun):
     "Exit code of a run; a mistake is one sentence"
     with _later(signal.SIGINT):
         from cvkit.core import CvkitError
         from cvkit.run import cvkit_run
-    try: cvkit_run(**kws)
+    try: cvkit_run(**kws, begun=begun)
     except CvkitError as e: print(f'cvkit_run: {e}', file=sys.stderr); return 2
     except ChildProcessError as e: print(f"cvkit_run: a fold is lost, {e}: --resume goes on with it; where memory was short, on fewer --devices.", file=sys.stderr); return 2
     except OSError as e:
@@ -57,12 +57,12 @@ def main(
     args=None # Command line; `sys.argv` when `None`
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
-    kws = vars(_parser().parse_args(args))
+    kws, begun = vars(_parser().parse_args(args)), time.monotonic()
     if 'resume' in kws and (more := sorted(kws.keys()-{'path','minutes','out','devices','resume'})):
         print(f"cvkit_run: --resume goes on with what the run began with, but for --minutes, --out and --devices: leave out {', '.join(more)}.", file=sys.stderr)
         return 2
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda m, *_, **__: print(f'Note: {m}', file=sys.stderr)
-            return _run(kws)
+            return _run(kws, begun)
     except KeyboardInterrupt: print('cvkit_run: interrupted.', file=sys.stderr); return 130

@@ -374,12 +374,14 @@ def cvkit_run(
     from_run=None,                    # Folder of an earlier run: predict and submit with its models
     resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others
     devices=None,                     # Cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them when `None`; 'ray': those of a Ray cluster
-    seed:int=0                        # Of everything random
+    seed:int=0,                       # Of everything random
+    begun:float=None                  # `time.monotonic()` from which on the minutes count; now when `None`
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
-    asked, begun = dict(locals(), minutes=minutes or 60), time.monotonic()
+    asked = {k: v for k,v in dict(locals(), minutes=minutes or 60).items() if k!='begun'}
+    begun = begun or time.monotonic()
     if from_run: return submit_from(path, from_run, out)
-    if resume: return go_on(path, resume, out, minutes, devices)
+    if resume: return go_on(path, resume, out, minutes, devices, begun)
     comp = Competition(path, metric=metric, target=target, group=group)
     print(comp)
     folder = new_folder(out, comp.path.name)
@@ -446,7 +448,8 @@ def go_on(
     folder, # Of the run that was stopped; where it cannot be written, a copy goes on
     out,    # Where the submission is written
     minutes=None,# Time for everything, what is used included; as it began when `None`
-    devices=None # As for `cvkit_run`; as it began when `None`
+    devices=None,# As for `cvkit_run`; as it began when `None`
+    begun=None   # As for `cvkit_run`
 ) -> Path:  # The run folder
     "Go on with a run that was stopped or killed: finished folds stay, the one that trained goes on in the middle of its epoch, the others follow"
     run, folder = Run.load(folder), Path(folder)
@@ -456,4 +459,4 @@ def go_on(
     run.asked.update(out=out, **{k: v for k,v in dict(minutes=minutes, devices=devices).items() if v is not None})
     run.warnings = [o for o in run.warnings if not o.startswith('ended early')]
     print(f"{comp}\nGoing on with {folder}: {len(run.finished)} of {n} folds are finished, {run.used/60:.1f} of {run.asked['minutes']:g} minutes are used.", flush=True)
-    return train_folds(run, comp, folder, time.monotonic()-run.used)
+    return train_folds(run, comp, folder, (begun or time.monotonic())-run.used)
