@@ -154,10 +154,10 @@ def _affordable(learn, size, each, n_predict, left, passes=4, least=96):
         if (each*(n_predict+learn.dls.train.n)+passes*epoch)*(side/size)**2<=left: return side
     return min(size, least)
 
-def _time_for(run, fold, learn, n_predict, left):
-    "Seconds for training and predicting out of the `left` ones, and the side of the images that fits; raise when not even a head start does"
+def _time_for(run, fold, learn, n_predict, end):
+    "Seconds for training and predicting until `end` in `time.monotonic()`, and the side of the images that fits; raise when not even a head start does"
     size,n_train = run.size,len(learn.dls.train_ds)
-    each = _seconds_per_image(learn, _views(run.flip))
+    each,left = _seconds_per_image(learn, _views(run.flip)),end-time.monotonic()
     if not (run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict):
         size = _affordable(learn, run.size, each, n_predict, left)
         each *= (size/run.size)**2
@@ -167,7 +167,7 @@ def _time_for(run, fold, learn, n_predict, left):
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
-    return left-3
+    return end-time.monotonic()-3
 
 # %% ../nbs/61_run.ipynb #c022
 def keep_plan(
@@ -235,7 +235,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     if str(fold) not in run.training:
-        run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+60*run.asked['minutes']*share-time.monotonic())
+        run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+60*run.asked['minutes']*share)
         run.save(folder)
     plan = Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
