@@ -161,9 +161,12 @@ def _time_for(run, fold, learn, n_predict, end):
     if not (run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict):
         size = _affordable(learn, run.size, each, n_predict, left)
         each *= (size/run.size)**2
-    if (need := each*(2*n_train+1.2*n_predict)+5) > left:
-        raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
-                         f"Give at least {1.5*need/60+.1:.1f} minutes, or a smaller size than {size}.")
+    def need(): return each*(n_train+1.2*n_predict)+5
+    if need()>left and size<run.size: # not as its pixels say: a smaller image may be decoded at half its size
+        set_size(learn.dls, size); each = _seconds_per_image(learn, _views(run.flip))
+    if need()>left:
+        raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need()/60:.1f} here. "
+                         f"Give at least {1.5*need()/60+.1:.1f} minutes, or a smaller size than {size}.")
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
