@@ -48,7 +48,8 @@ class TPU(Callback):
         if self.short: self.sync(); self.learn.pred = self.pred[:self.short]
     def before_step(self):
         self.wds = [h['wd'] for h in self.opt.hypers]
-        for h in self.opt.hypers: h['wd'] = max(h['wd'], 2**-23/h['lr'])*(h['wd']>0) # a decay that rounds to none would be another program
+        for h in self.opt.hypers:
+            if h['wd'] and h['lr']: h['wd'] = max(h['wd'], 2**-23/h['lr']) # a decay that rounds to none would be another program
     def after_step(self): self.opt.set_hyper('wd', self.wds)
     def after_batch(self): self.sync()
     def after_epoch(self):
