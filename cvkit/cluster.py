@@ -47,6 +47,22 @@ def _call(f, kwargs, lines):
         try: return pkgutil.resolve_name(f)(**kwargs)
         except (KeyboardInterrupt, CvkitError) as e: return e
 
+# %% ../nbs/39c_cluster.ipynb #r0092
+@contextmanager
+def _ending(ray, running, lines):
+    "No call outlives this block"
+    try: yield
+    finally:
+        for ref in running: ray.cancel(ref, force=True)
+        lines.shutdown()
+
+def _result(ray, ref, stopped):
+    "What a call returned, or the exception it ended with"
+    try: return ray.get(ref)
+    except ray.exceptions.TaskCancelledError: return KeyboardInterrupt()
+    except ray.exceptions.RayTaskError as e: return e.cause
+    except ray.exceptions.RayError as e: return KeyboardInterrupt() if stopped else ChildProcessError(f"the process ended: {str(e).splitlines()[0]}")
+
 # %% ../nbs/39c_cluster.ipynb #r010
 class Cluster:
     "A Ray cluster: the one that `RAY_ADDRESS` or this machine knows, or else one of this machine alone"
@@ -89,18 +105,3 @@ class Cluster:
                     stopped += 1
             hear()
         return {k: found[k] for k in calls}
-
-@contextmanager
-def _ending(ray, running, lines):
-    "No call outlives this block"
-    try: yield
-    finally:
-        for ref in running: ray.cancel(ref, force=True)
-        lines.shutdown()
-
-def _result(ray, ref, stopped):
-    "What a call returned, or the exception it ended with"
-    try: return ray.get(ref)
-    except ray.exceptions.TaskCancelledError: return KeyboardInterrupt()
-    except ray.exceptions.RayTaskError as e: return e.cause
-    except ray.exceptions.RayError as e: return KeyboardInterrupt() if stopped else ChildProcessError(f"the process ended: {str(e).splitlines()[0]}")
