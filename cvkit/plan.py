@@ -30,6 +30,7 @@ class Phase:
     bs:int=None                 # Images a batch at `size`, smaller images come in larger batches; as the loaders have it when `None`
     share:float=1.              # Of the time for phases without epochs, in proportion to the others
     groups:int|str=None         # Parameter groups that train: how many, counted from the head, or the name of the first, such as 'stage3'; all when `None`
+    views:int=0                 # They train on features in memory, of so many augmented views of each image, see `FromMemory`; 0: images are read in each epoch
     lr:float=4e-4               # Peak rate of the head
     body_lr:float|list=1.       # Peak rate of the body, as a share of `lr`; or a list with that of each of its groups, the first layers first
     decay:float=1.              # Each group of the body has this share of the rate of the one behind it
@@ -148,7 +149,7 @@ class Plan(list):
         return cls([Phase('head start', 0, size=size, head_start=True), Phase('fine-tune', epochs, size=small, valid_size=size)])
 
 # %% ../nbs/38_plan.ipynb #c080
-_RANGES = dict(epochs=(0, None), share=(0, None), lr=(0, None), decay=(0, 1), wd=(0, None), label_smoothing=(0, 1), augment=(0, 1), mix=(0, 1), ema=(0, .999999))
+_RANGES = dict(epochs=(0, None), share=(0, None), lr=(0, None), decay=(0, 1), wd=(0, None), label_smoothing=(0, 1), views=(0, None), augment=(0, 1), mix=(0, 1), ema=(0, .999999))
 
 @patch
 def check(self:Phase,
@@ -167,6 +168,8 @@ def check(self:Phase,
         raise CvkitError(f"{say} {len(self.body_lr)} rates for the {body} groups of the body{' and a `decay` as well' if self.decay!=1 else ''}: give one for each and no `decay`, or one number.")
     if self.small and self.small>self.size: raise CvkitError(f"Phase '{self.name}' grows from {self.small} to {self.size}: give a `small` that is no larger.")
     if self.bs is not None and not 1<=self.bs<=learn.dls.train.n: raise CvkitError(f"{say} batches of {self.bs}: give 1 to {learn.dls.train.n}.")
+    if self.views and (n==body+1 or self.small or self.ramp or self.mix or not self.freeze_stats):
+        raise CvkitError(f"{say} `views`: its first groups have to stand still, statistics too, and its images to be of one kind. Give `groups`, and leave out `small`, `ramp`, `mix` and `freeze_stats=False`.")
     if self.estimate and self.ema: raise CvkitError(f"{say} `estimate` and `ema`: what is estimated would not be that of the average. Leave one out.")
     if self.label_smoothing is not None and not smoothed(learn.loss_func): raise CvkitError(f"{say} `label_smoothing`, and {learn.loss_func!r:.60} has none to set: leave it out.")
 

@@ -22,11 +22,12 @@ def unfreezing(cls:Plan,
     size:int=224,          # Side of the images, pixels
     epochs:float=None,     # Passes of all phases; `None` fills the time
     groups=(1,2,4,None),   # Parameter groups that train in each phase, counted from the head; `None`: all
-    decay:float=1/2.6      # Each group has this share of the rate of the one behind it
+    decay:float=1/2.6,     # Each group has this share of the rate of the one behind it
+    views:int=0            # All phases but the last train from memory, on so many augmented views of each image, see `FromMemory`
 ) -> Plan:
     "Sequential unfreezing; the last phase takes as long as all others together"
     shares = [1.]*(len(groups)-1)+[max(1., len(groups)-1.)]
-    return cls([_start(size), *(Phase(f'last {g}' if g else 'all', e, size=size, share=s, groups=g, decay=decay) for g,e,s in zip(groups, _divided(epochs, shares), shares))])
+    return cls([_start(size), *(Phase(f'last {g}' if g else 'all', e, size=size, share=s, groups=g, views=views if g else 0, decay=decay) for g,e,s in zip(groups, _divided(epochs, shares), shares))])
 
 # %% ../nbs/38b_plans.ipynb #c010
 @patch(cls_method=True)

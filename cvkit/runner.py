@@ -7,7 +7,10 @@ __all__ = ['thaw', 'agreed', 'RunPlan', 'passes', 'share_error']
 
 # %% ../nbs/38a_runner.ipynb #r002
 import math, time
-from dataclasses import asdict, replace
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import repeat
 from pathlib import Path
 import torch
 from fastai.callback.core import CancelFitException, CancelTrainException
@@ -17,6 +20,7 @@ from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from .callback.batchnorm import body_norms, estimate_stats, FreezeStats
 from .callback.ema import EMA
+from .callback.memory import FromMemory
 from .callback.microbatch import in_parts, MicroBatch
 from .callback.mix import MixUpCutMix
 from .callback.resume import Resume, all_random, differences, packed, set_all_random
@@ -59,7 +63,7 @@ class RunPlan(Turning):
     ):
         self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,keep,on_epoch,after
         self.best,self.before,self.state,self.history,self.since = None,None,None,[],time.monotonic()
-        self.blend,self.average = MixUpCutMix(p=0.),EMA()
+        self.blend,self.average,self.memory = MixUpCutMix(p=0.),EMA(),FromMemory()
         self.most,self.valid,self.asked = None,0.,None # epochs of a last phase that fills the time, at most; seconds of a validation, and when one began
         self.set_plan(plan)
     def clock(self): return agreed(self.learn, time.monotonic())
@@ -82,12 +86,16 @@ class RunPlan(Turning):
         self.opt.set_hyper('lr', [o*share for o in p.rates(len(self.opt.param_lists))])
         if mom is not None: self.opt.set_hyper('mom', mom)
     def after_batch(self):
-        if self.training and (round((self.phase.epochs-self.done)*len(self.dls.train))<=1 or self.clock()>self.ends-self.closing(self.phase)): raise CancelTrainException
+        if not self.training: return
+        n = len(self.dls.train)
+        if self.most and self.epoch==self.starts[-2] and self.iter+1==n//4>3: self.plan_again(self.done+1/n)
+        if round((self.phase.epochs-self.done)*n)<=1 or self.clock()>self.ends-self.closing(self.phase): raise CancelTrainException
     def after_train(self):
         if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)): self.estimate()
     def before_validate(self): self.asked = self.clock()
     def after_validate(self):
-        if self.asked is not None: self.valid,self.asked = self.clock()-self.asked,None
+        if self.asked is not None and not self.memory.read: self.valid = self.clock()-self.asked
+        self.asked = None
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
 
 # %% ../nbs/38a_runner.ipynb #c024
@@ -163,7 +171,7 @@ def turn(self:RunPlan, pos):
     now = p.at(self.epoch-self.starts[self.at], self.was[1])
     set_size(self.dls, now['size'], p.valid_size or p.size); set_augment(self.dls, now['augment'])
     if (bs := min(n, now['bs']))!=self.dls.train.bs: set_bs(self.dls, bs)
-    self.factor, self.blend.p = now['rate'], now['mix']
+    self.factor, self.blend.p, self.memory.views = now['rate'], now['mix'], p.views
     self.set_learn({**hypers, **({} if p.wd is None else dict(wd=p.wd))}, smoothing if p.label_smoothing is None else [p.label_smoothing]*len(smoothing))
     if not p.ema: self.average.finish() # the next phase goes on from it
     self.average.run,self.average.decay = bool(p.ema),p.ema
@@ -197,7 +205,7 @@ def after_epoch(self:RunPlan):
         self.restore()
         self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
-    if self.most: self.plan_again()
+    if self.most: self.plan_again(self.epoch+1-self.starts[-2])
     if self.clock()>self.ends-self.closing(self.phase) or self.most and self.epoch+1>=self.starts[-1]: raise CancelFitException
 
 @patch
@@ -223,12 +231,15 @@ def passes(
     return (left-valid*max(1, math.floor(left/(each+valid))))/each
 
 @patch
-def plan_again(self:RunPlan):
+def plan_again(self:RunPlan,
+    n:float # Passes of the last phase until now, none where it has not begun
+):
     "Give the last phase the epochs that fit into the time that is left, as long as those until now took"
-    now,n = self.clock(),self.epoch+1-self.starts[-2]
-    if self.at<len(self.phases)-1 or n>=self.phases[-1].epochs: return
-    more = passes(self.ends-now-self.closing(self.phase)+self.valid, max(1e-9, (now-self.begun)/n-self.valid), self.valid)
-    epochs = n+min(more, self.most-n)*(more>.1) # a few steps are not worth a validation
+    if n<=0 or n>=self.phases[-1].epochs: return
+    whole = math.floor(n)
+    each = max(1e-9, (self.clock()-self.begun-whole*self.valid)/n)
+    more = passes(self.ends-self.begun-whole*(each+self.valid)-self.closing(self.phase)+self.valid, each, self.valid)
+    epochs = max(n, whole+min(more, self.most-whole)*(more>.1)) # a few steps are not worth a validation
     if abs(epochs-self.phases[-1].epochs)>.02*epochs: self.set_last(epochs)
 
 @patch
@@ -255,55 +266,98 @@ def load_state_dict(self:RunPlan, state):
     if state['epochs']: self.set_last(state['epochs'])
 
 # %% ../nbs/38a_runner.ipynb #c035
+@contextmanager
+def _training(learn, groups):
+    "So many groups train; afterwards the model and the random state are as before"
+    bufs = {k: v.clone() for k,v in learn.model.named_buffers()}
+    trains = {p: p.requires_grad for p in learn.model.parameters()}
+    if not learn.opt: learn.create_opt()
+    thaw(learn.opt, groups or len(learn.opt.param_lists))
+    learn.model.to(learn.dls.device).train()
+    try:
+        with torch.random.fork_rng(), in_parts(learn.model) as parts: yield parts
+    finally:
+        for k,v in learn.model.named_buffers(): v.copy_(bufs[k])
+        for p,o in trains.items(): p.requires_grad_(o)
+
+def _seconds(learn, batches, f, n):
+    "Mean seconds of `f` on each of `n` batches, loading included, after one to warm up"
+    times = [time.monotonic()]
+    for b,_ in zip(batches, range(n+1)):
+        f(b)
+        if hasattr(learn, 'tpu'): learn.tpu.sync(wait=True)
+        elif torch.accelerator.is_available(): torch.accelerator.synchronize()
+        times.append(time.monotonic())
+    return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
+
+def _backward(learn, parts, b):
+    xs = inputs(learn, b)
+    parts.retry(lambda: learn.loss_func(learn.model(*xs), *b[len(xs):]).backward())
+    learn.model.zero_grad()
+
 @patch
 def time_step(self:Learner,
     groups:int=None, # How many parameter groups train, counted from the head; all when `None`
     n:int=4          # Batches to time, after one to warm up
 ) -> float:          # Seconds a training batch, loading included
     "Time forward and backward passes; the model and the random state stay as they were"
-    bufs = {k: v.clone() for k,v in self.model.named_buffers()}
-    trains = {p: p.requires_grad for p in self.model.parameters()}
-    if not self.opt: self.create_opt()
-    thaw(self.opt, groups or len(self.opt.param_lists))
-    self.model.to(self.dls.device).train()
-    times = [time.monotonic()]
-    with torch.random.fork_rng(), in_parts(self.model) as parts:
-        for b,_ in zip(self.dls.train, range(n+1)):
-            parts.retry(lambda: self.loss_func(self.model(*inputs(self, b)), *b[len(inputs(self, b)):]).backward()); self.model.zero_grad()
-            if hasattr(self, 'tpu'): self.tpu.sync(wait=True)
-            elif torch.accelerator.is_available(): torch.accelerator.synchronize()
-            times.append(time.monotonic())
-    for k,v in self.model.named_buffers(): v.copy_(bufs[k])
-    for p,o in trains.items(): p.requires_grad_(o)
-    return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
+    with _training(self, groups) as parts: return _seconds(self, self.dls.train, partial(_backward, self, parts), n)
+
+@patch
+def time_memory(self:Learner,
+    groups:int, # How many parameter groups train, counted from the head
+    n:int=4     # Batches to time, after one to warm up
+) -> tuple:     # Seconds to keep the features of a batch, loading included, and seconds of a training batch from memory
+    "Time what `FromMemory` does; a `CvkitError` where it cannot"
+    with _training(self, groups) as parts:
+        FreezeStats.before_train(self)
+        with FromMemory().tried(self) as (trunk,batch): return _seconds(self, self.dls.train, lambda b: trunk(*inputs(self, b)), n), _seconds(self, repeat(batch), partial(_backward, self, parts), n)
 
 # %% ../nbs/38a_runner.ipynb #c037
-def _epoch(learn, phase, bs):
-    "Seconds of an epoch of `phase` without validation; one that grows is as at first for 3/8 of the time and as at last for 5/8"
+@dataclass
+class _Cost:
+    "Seconds of a phase"
+    each:float    # A pass over the training images
+    valid:float   # A validation after it
+    once:float=0.
+    view:float=0. # To keep one view of all images
+    def of(self, p): return self.once+p.views*self.view+p.epochs*self.each+math.ceil(p.epochs)*self.valid
+
+def _cost(learn, phase, bs, valid):
+    "What steps of `phase` took just now; one that grows is as at first for 3/8 of the time and as at last for 5/8"
     def at(epoch):
         now = replace(phase, epochs=9).at(epoch, bs)
         set_size(learn.dls, now['size'], phase.valid_size or phase.size); set_bs(learn.dls, min(learn.dls.train.n, now['bs']))
-        return len(learn.dls.train)*learn.time_step(phase.trained(learn))
-    return (3*at(0)+5*at(8))/8 if phase.small else at(8)
+        return len(learn.dls.train),phase.trained(learn)
+    def each(epoch): n,groups = at(epoch); return n*learn.time_step(groups)
+    anew = phase.estimate*valid*_anew(learn.dls)
+    if not phase.views: return _Cost((3*each(0)+5*each(8))/8 if phase.small else each(8), valid, anew)
+    n,groups = at(8)
+    view,step = learn.time_memory(groups)
+    return _Cost(n*step, len(learn.dls.valid)*step, anew+valid, n*view)
+
+def _shorter(p, cost, seconds):
+    "Phase `p`; fewer views and passes if it is one from memory that takes more than `seconds`, and `None` where less than a quarter would be left of it"
+    if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
+    if share>=.25: return replace(p, views=max(1, int(p.views*share)), epochs=max(1, int(p.epochs*share)))
 
 @patch
 def timed(self:Plan,
     learn,         # The `Learner` it shall run on
     seconds:float, # Time there is for training and validation
     valid:float=0. # Seconds of one validation
-) -> Plan:         # The same phases with all epochs given; an open phase that would see less than a quarter of the images is left out
+) -> Plan:         # The same phases with all epochs given; an open phase that would see less than a quarter of the images is left out, and one from memory takes half of the time at most
     "Give open phases as many epochs as fit into the time"
     shares, bs, begun = sum(p.share for p in self.trained if p.epochs is None), learn.dls.train.bs, time.monotonic()
     if not shares: return Plan(p for p in self if p.head_start or p.epochs is not None)
-    each = [p.head_start or _epoch(learn, p, bs) for p in self]
+    costs = [None if p.head_start else _cost(learn, p, bs, valid) for p in self]
     set_bs(learn.dls, bs)
-    closed = sum(p.epochs*e+valid*math.ceil(p.epochs) for p,e in zip(self, each) if p.epochs and not p.head_start)
-    closed += sum(p.estimate for p in self)*valid*_anew(learn.dls)
-    every, out = (seconds-closed-(time.monotonic()-begun))/shares, []
-    for p,e in zip(self, each):
-        if p.epochs is None and not p.head_start:
-            left = every*p.share
-            epochs = passes(left, e, valid)
+    seconds -= time.monotonic()-begun
+    phases = [(q,c) for p,c in zip(self, costs) if (q := _shorter(p, c, seconds/2))]
+    every, out = (seconds-sum(c.of(p) for p,c in phases if p.epochs and c))/shares, []
+    for p,c in phases:
+        if p.epochs is None and c:
+            epochs = passes(every*p.share-c.once-p.views*c.view, c.each, c.valid)
             if epochs<.25: continue
             p = replace(p, epochs=epochs)
         out.append(p)
@@ -341,6 +395,8 @@ def _begin(learn, plan, runner, minutes, slack, folder):
         if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed'])
+    for p in plan.trained:
+        if p.views: set_size(learn.dls, p.size, p.valid_size or p.size); learn.time_memory(p.trained(learn), n=0) # raises now what would end the phase
     valid = _start(learn, plan, runner, slack)
     if minutes: plan = agreed(learn, plan.timed(learn, runner.ends-runner.clock(), valid))
     if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
@@ -373,7 +429,7 @@ def fit_plan(self:Learner,
             plan = self.plan = _begin(self, plan, runner, minutes, slack, resume and resume.folder)
             runner.set_plan(plan)
             if fills and plan.trained: runner.most = 1.5*plan.trained[-1].epochs
-            cbs = [runner, MicroBatch(), *[runner.blend]*any(p.mix for p in plan.trained), *[runner.average]*any(p.ema for p in plan.trained)]
+            cbs = [runner, MicroBatch(), *[runner.blend]*any(p.mix for p in plan.trained), *[runner.average]*any(p.ema for p in plan.trained), *[runner.memory]*any(p.views for p in plan.trained)]
             if resume: resume.about = dict(resume.about, plan=plan.to_json()); cbs.append(resume)
             if plan.trained: self.fit(runner.starts[-1] if not runner.most else runner.starts[-2]+math.ceil(runner.most), cbs=cbs)
     finally:

@@ -7,6 +7,7 @@ __all__ = ['first_trained', 'Black', 'check_cut', 'FromMemory']
 
 # %% ../../nbs/37b_callback.memory.ipynb #m003
 import numpy as np, torch
+from contextlib import contextmanager
 from functools import partial
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
@@ -88,7 +89,7 @@ class FromMemory(Callback):
     "Train what is behind a frozen trunk on features that are kept in memory"
     order = TrackerCallback.order+1 # after what freezes and what sets sizes
     def __init__(self,
-        views:int=4,  # Augmented views of each training image
+        views:int=4,  # Augmented views of each training image; 0: stand aside
         most:float=4. # GB of features at most
     ):
         self.views,self.most,self.kept,self.read = views,most,{},None
@@ -112,15 +113,18 @@ class FromMemory(Callback):
 def take(self:FromMemory, dl, views):
     "Let `dl` give features, and the model begin where its trunk ends; nothing where all trains"
     self.give_back() # of a fit that was interrupted
-    if all(p.requires_grad for p in self.model.parameters()): return
-    if not (isinstance(dl, RowsDL) and dl.frame): raise CvkitError("`FromMemory` knows the loaders of `Competition.dataloaders` alone.")
-    state = [p.requires_grad for p in self.model.parameters()], dl.frame.size, dl.frame.strength
+    if not self.views or all(p.requires_grad for p in self.model.parameters()): self.kept = {}; return
+    _known(dl)
+    state = [p.requires_grad for p in self.model.parameters()], dl.frame.size, dl.frame.strength, views
     train = dl is self.dls.train
     if self.kept.get(train, (None,))[0]!=state: self.kept[train] = state,*self.compute(dl, views)
     _,module,feats,self.black = self.kept[train]
     self.read = dl,dl.fake_l.num_workers,_swapped(module, lambda: self.now)
     dl.fake_l.num_workers = 0
     dl.read = partial(_read, dl, feats)
+
+def _known(dl):
+    if not (isinstance(dl, RowsDL) and dl.frame): raise CvkitError("`FromMemory` knows the loaders of `Competition.dataloaders` alone.")
 
 def _read(dl, feats, idxs):
     "The batch of the rows at `idxs`, each in one of its views"
@@ -139,18 +143,27 @@ def give_back(self:FromMemory):
 
 # %% ../../nbs/37b_callback.memory.ipynb #m0131
 @patch
-def compute(self:FromMemory, dl, views):
-    "Where the trunk ends, its features (views, rows, ...), and a black image"
-    model,same = self.model,dl.new(shuffle=False, drop_last=False)
-    x = same.one_batch()[0]
+def cut(self:FromMemory, dl):
+    "Where the trunk ends, a batch of `dl`, what the trunk makes of it, and the views that there is room for"
+    model = self.model
+    if getattr(self.dls, 'n_inp', 1)>1: raise CvkitError("`FromMemory` keeps what becomes of images, and this model takes columns as well: train without it.")
+    x,*ys = dl.one_batch()
     module,before = first_trained(model, x)
     if model.training and (moving := [m for m in before if isinstance(m, bn_types) and m.training]):
         raise CvkitError(f"Statistics of {len(moving)} batch-norm layers of the trunk move: add `FreezeStats`.")
     check_cut(model, module, x)
     each = _given(model, module, x)
     size = each[0].numel()*each.element_size()*dl.n/1e9
-    n = min(views, int(self.most/size))
+    n = int(self.most/size)
     if not n: raise CvkitError(f"The features of {dl.n} images take {size:.1f} GB: allow `most` so much, freeze more, or train without `FromMemory`.")
+    return module,(x,*ys),each,n
+
+@patch
+def compute(self:FromMemory, dl, views):
+    "Where the trunk ends, its features (views, rows, ...), and a black image"
+    model,same = self.model,dl.new(shuffle=False, drop_last=False)
+    module,(x,*_),each,n = self.cut(same)
+    n = min(views, n)
     feats = torch.empty(n, dl.n, *each.shape[1:], dtype=each.dtype)
     same.epoch = 1000*sum(p.requires_grad for p in model.parameters()) # another trunk, other draws; the same ones where a fit goes on in a new process
     with torch.random.fork_rng():
@@ -159,3 +172,14 @@ def compute(self:FromMemory, dl, views):
             at = 0
             for x,*_ in same: got = _given(model, module, x); feats[view,at:at+len(got)] = got.as_subclass(torch.Tensor); at += len(got)
     return module,feats,_black(x)
+
+@patch
+@contextmanager
+def tried(self:FromMemory, learn):
+    "What computes the trunk of images, and a batch from memory, as the model of `learn` is now"
+    self.learn = learn
+    _known(learn.dls.train)
+    module,(x,*ys),each,_ = self.cut(learn.dls.train)
+    hook = _swapped(module, lambda: each)
+    try: yield partial(_given, learn.model, module),(_black(x),*ys)
+    finally: hook.remove(); self.learn = None
