@@ -142,31 +142,33 @@ def _room_for(learn, folder, models, at_once=1, own=()):
 def _seconds_per_image(learn, views, batches=4):
     "Seconds to read and predict one image in `views`; the first batch waits for the workers and counts only when it is the only one"
     times = [time.monotonic()]
-    for b,_ in zip(learn.dls.valid, range(batches)): predict(learn, [b], views); times.append(time.monotonic())
+    for _,b in zip(range(batches), learn.dls.valid): predict(learn, [b], views); times.append(time.monotonic())
     took = np.diff(times)
     return took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
 
-def _affordable(learn, size, each, n_predict, left, passes=4, least=96):
-    "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times in `left` seconds; `each`: to predict one at `size`"
-    set_size(learn.dls, Plan.default(size, step=learn.model[0].step)[1].size, size)
-    epoch = len(learn.dls.train)*learn.time_step()
-    for side in range(size, least, -32):
-        if (each*(n_predict+learn.dls.train.n)+passes*epoch)*(side/size)**2<=left: return side
-    return min(size, least)
+def _affordable(learn, size, views, n_predict, end, passes=4, least=96):
+    "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and the seconds to predict an image; from 128 pixels on sides are tried, for small images are decoded at a part of their size, and pixels tell little"
+    sides = [*range(size, least-1, -32)][::-1] or [size]
+    side,found = next((s for s in sides if s>=128), sides[-1]),None
+    while side:
+        set_size(learn.dls, Plan.default(side, step=learn.model[0].step)[1].size, side)
+        each = _seconds_per_image(learn, views)
+        if side==sides[0]: return side,each
+        need,left = each*(n_predict+learn.dls.train.n)+passes*len(learn.dls.train)*learn.time_step(),end-time.monotonic()
+        if need>left: side = None if found else sides[0]; continue
+        found,larger = (side,each),[s for s in sides if s>side]
+        side = next((s for s in larger if need*(s/side)**2>left/4), larger[-1]) if larger else None
+    return found
 
 def _time_for(run, fold, learn, n_predict, end):
     "Seconds for training and predicting until `end` in `time.monotonic()`, and the side of the images that fits; raise when not even a head start does"
-    size,n_train = run.size,len(learn.dls.train_ds)
-    each,left = _seconds_per_image(learn, _views(run.flip)),end-time.monotonic()
-    if not (run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict):
-        size = _affordable(learn, run.size, each, n_predict, left)
-        each *= (size/run.size)**2
-    def need(): return each*(n_train+1.2*n_predict)+5
-    if need()>left and size<run.size: # not as its pixels say: a smaller image may be decoded at half its size
-        set_size(learn.dls, size); each = _seconds_per_image(learn, _views(run.flip))
-    if need()>left:
-        raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need()/60:.1f} here. "
-                         f"Give at least {1.5*need()/60+.1:.1f} minutes, or a smaller size than {size}.")
+    views = _views(run.flip)
+    if run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict: size,each = run.size,_seconds_per_image(learn, views)
+    else: size,each = _affordable(learn, run.size, views, n_predict, end)
+    need = each*(len(learn.dls.train_ds)+1.2*n_predict)+5
+    if need>end-time.monotonic():
+        raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
+                         f"Give at least {1.5*need/60+.1:.1f} minutes, or a smaller size than {size}.")
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")

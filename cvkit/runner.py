@@ -283,7 +283,7 @@ def _training(learn, groups):
 def _seconds(learn, batches, f, n):
     "Mean seconds of `f` on each of `n` batches, loading included, after one to warm up"
     times = [time.monotonic()]
-    for b,_ in zip(batches, range(n+1)):
+    for _,b in zip(range(n+1), batches):
         f(b)
         if hasattr(learn, 'tpu'): learn.tpu.sync(wait=True)
         elif torch.accelerator.is_available(): torch.accelerator.synchronize()
@@ -386,6 +386,13 @@ def _start(learn, plan, runner, slack):
     if runner.best is not None: runner.best -= slack*share_error(runner.best, len(learn.dls.valid_ds))
     return seconds
 
+def _rehearse(learn, plan):
+    "One step of each phase but the first, and of those from memory: what would end them is raised now"
+    for i,p in enumerate(plan.trained):
+        set_size(learn.dls, p.size, p.valid_size or p.size)
+        if p.views: learn.time_memory(p.trained(learn), n=0)
+        elif i: learn.time_step(p.trained(learn), n=0)
+
 def _begin(learn, plan, runner, minutes, slack, folder):
     "The plan as it will run, after its head start; what `folder` holds of it is not done again"
     asked = dict(plan=[asdict(p) for p in plan], minutes=minutes, monitor=runner.monitor, maximize=runner.maximize)
@@ -395,8 +402,7 @@ def _begin(learn, plan, runner, minutes, slack, folder):
         if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed'])
-    for p in plan.trained:
-        if p.views: set_size(learn.dls, p.size, p.valid_size or p.size); learn.time_memory(p.trained(learn), n=0) # raises now what would end the phase
+    _rehearse(learn, plan)
     valid = _start(learn, plan, runner, slack)
     if minutes: plan = agreed(learn, plan.timed(learn, runner.ends-runner.clock(), valid))
     if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
