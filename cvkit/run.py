@@ -7,7 +7,7 @@ __all__ = ['Run', 'guess_size', 'guess_flip', 'make_learner', 'predict_rows', 'k
            'fold_alone', 'join_parts', 'train_folds', 'cvkit_run', 'finish', 'submit_from', 'go_on']
 
 # %% ../nbs/61_run.ipynb #c002
-import json, os, shutil, time
+import json, math, os, shutil, time
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
@@ -147,18 +147,26 @@ def _seconds_per_image(learn, views, batches=4):
     return took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
 
 def _affordable(learn, size, views, n_predict, end, passes=4, least=96):
-    "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and the seconds to predict an image; from 128 pixels on sides are tried, for small images are decoded at a part of their size, and pixels tell little"
+    "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and the seconds to predict an image"
     sides = [*range(size, least-1, -32)][::-1] or [size]
-    side,found = next((s for s in sides if s>=128), sides[-1]),None
+    side,fits,fails = next((s for s in sides if s>=128), sides[-1]),None,math.inf
     while side:
         set_size(learn.dls, Plan.default(side, step=learn.model[0].step)[1].size, side)
         each = _seconds_per_image(learn, views)
         if side==sides[0]: return side,each
         need,left = each*(n_predict+learn.dls.train.n)+passes*len(learn.dls.train)*learn.time_step(),end-time.monotonic()
-        if need>left: side = None if found else sides[0]; continue
-        found,larger = (side,each),[s for s in sides if s>side]
-        side = next((s for s in larger if need*(s/side)**2>left/4), larger[-1]) if larger else None
-    return found
+        if need<=left: fits = side,each,need
+        else: fails = side
+        side = _next_side(sides, fits, fails, left)
+    return fits[:2]
+
+def _next_side(sides, fits, fails, left):
+    "The side to try after `fits` (side, seconds to predict an image, seconds in all) and `fails`: pixels alone tell the least that it takes, since smaller images are decoded at a part of their size; `None` when none is left"
+    if not fits: return sides[0]
+    side,_,need = fits
+    larger = [s for s in sides if side<s<fails and need*(s/side)**2<=left]
+    if not larger: return None
+    return next((s for s in larger if fails==math.inf and need*(s/side)**2>left/4), larger[-1])
 
 def _time_for(run, fold, learn, n_predict, end):
     "Seconds for training and predicting until `end` in `time.monotonic()`, and the side of the images that fits; raise when not even a head start does"
