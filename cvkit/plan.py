@@ -30,7 +30,7 @@ class Phase:
     bs:int=None                 # Images a batch at `size`, smaller images come in larger batches; as the loaders have it when `None`
     share:float=1.              # Of the time for phases without epochs, in proportion to the others
     groups:int|str=None         # Parameter groups that train: how many, counted from the head, or the name of the first, such as 'stage3'; all when `None`
-    views:int=0                 # They train on features in memory, of so many augmented views of each image, see `FromMemory`; 0: images are read in each epoch
+    views:int=0                 # Augmented views of each image whose features before those groups are kept in memory and trained on, see `FromMemory`; 0: images are read in each epoch
     lr:float=4e-4               # Peak rate of the head
     body_lr:float|list=1.       # Peak rate of the body, as a share of `lr`; or a list with that of each of its groups, the first layers first
     decay:float=1.              # Each group of the body has this share of the rate of the one behind it

@@ -319,7 +319,7 @@ class _Cost:
     "Seconds of a phase"
     each:float    # A pass over the training images
     valid:float   # A validation after it
-    once:float=0.
+    once:float=0. # Whatever comes once
     view:float=0. # To keep one view of all images
     def of(self, p): return self.once+p.views*self.view+p.epochs*self.each+math.ceil(p.epochs)*self.valid
 

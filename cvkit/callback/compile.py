@@ -31,6 +31,7 @@ class Compile(Callback):
             self.failed = True
             warn(f"{type(m).__name__} cannot be compiled here, so the fit goes on without: {str(e).strip().splitlines()[0] if str(e).strip() else type(e).__name__}")
             return m._call_impl(*args, **kwargs)
+    def __getstate__(self): return self.__dict__|dict(made={}) # what is compiled cannot be pickled, as in `learn.export`
     def state_dict(self): return {} # for `Resume`: it is compiled anew
     def load_state_dict(self, state): pass
     def __setattr__(self, name, value):
