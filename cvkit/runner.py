@@ -197,9 +197,9 @@ def record(self:RunPlan, name, log:dict):
 @patch
 def after_epoch(self:RunPlan):
     rec = self.learn.recorder
-    log = dict(zip(rec.metric_names[1:], rec.values[-1]))
+    log = dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **dict(zip(rec.metric_names[1:], rec.values[-1])))
     worse = self.worse(log)
-    self.record(self.phase.name, dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **log, **({'undone': True} if worse else {})))
+    self.record(self.phase.name, log|({'undone': True} if worse else {}))
     if worse:
         for cb in self.learn._grab_cbs(EMA): cb.finish() # it would put its average into the model later
         self.restore()
