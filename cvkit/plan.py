@@ -31,7 +31,7 @@ class Phase:
     share:float=1.              # Of the time for phases without epochs, in proportion to the others
     groups:int|str=None         # Parameter groups that train: how many, counted from the head, or the name of the first, such as 'stage3'; all when `None`
     views:int=0                 # Augmented views of each image whose features before those groups are kept in memory and trained on, see `FromMemory`; 0: images are read in each epoch
-    lr:float=4e-4               # Peak rate of the head
+    lr:float=8e-4               # Peak rate of the head
     body_lr:float|list=1.       # Peak rate of the body, as a share of `lr`; or a list with that of each of its groups, the first layers first
     decay:float=1.              # Each group of the body has this share of the rate of the one behind it
     wd:float=None               # Weight decay; that of the learner when `None`
@@ -142,11 +142,12 @@ class Plan(list):
         size:int=224,         # Side of the images when validating and predicting, pixels
         epochs:float=None,    # Passes of fine-tuning; `None` fills the time
         train_share:float=6/7, # Side when training, as a share of `size` (Touvron et al. 2019, arXiv 1906.06423)
-        step:int=32           # That side is a multiple of it, pixels
+        step:int=32,          # That side is a multiple of it, pixels
+        lr:float=Phase.lr     # Peak rate
     ):
         "A head start, then everything at once with frozen batch-norm statistics at a slightly smaller size"
         small = max(step, round(size*train_share/step)*step)
-        return cls([Phase('head start', 0, size=size, head_start=True), Phase('fine-tune', epochs, size=small, valid_size=size)])
+        return cls([Phase('head start', 0, size=size, head_start=True), Phase('fine-tune', epochs, size=small, valid_size=size, lr=lr)])
 
 # %% ../nbs/38_plan.ipynb #c080
 _RANGES = dict(epochs=(0, None), share=(0, None), lr=(0, None), decay=(0, 1), wd=(0, None), label_smoothing=(0, 1), views=(0, None), augment=(0, 1), mix=(0, 1), ema=(0, .999999))

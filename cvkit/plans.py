@@ -49,7 +49,7 @@ def progressive(cls:Plan,
     "A phase for each size, after a head start at the last"
     n,last = len(sizes),max(sizes)
     shares = [1.]*n
-    return cls([_start(last), *(Phase(f'{size} px', e, size=size, valid_size=last, share=s, lr=4e-4*fall**i) for i,(size,e,s) in enumerate(zip(sizes, _divided(epochs, shares), shares)))])
+    return cls([_start(last), *(Phase(f'{size} px', e, size=size, valid_size=last, share=s, lr=Phase.lr*fall**i) for i,(size,e,s) in enumerate(zip(sizes, _divided(epochs, shares), shares)))])
 
 # %% ../nbs/38b_plans.ipynb #c016
 @patch(cls_method=True)

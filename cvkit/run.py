@@ -18,13 +18,14 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
+from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import CvkitError, seed_all, where, write_somewhere
 from .data import Competition
 from .dials import set_flip, set_size
 from .learner import predict, timm_learner
 from .oof import Ledger
-from .plan import Plan
+from .plan import Phase, Plan
 from .probe import bearable
 from .report import save_oof, write_report
 from .scale import all_devices, in_processes
@@ -43,6 +44,7 @@ class Run:
     flip:bool=None                            # Whether images may be mirrored; held-out images of each fold tell when `None`
     mirrored:dict=field(default_factory=dict) # What they told, by the number of the fold
     sizes:dict=field(default_factory=dict)    # Smaller sides of the images, where the time is short, by the number of the fold
+    views:dict=field(default_factory=dict)    # What predicting an image in one view more takes, as a share of reading it and predicting it in one, by the number of the fold
     submission:str=None                       # Where it was written
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
@@ -52,6 +54,7 @@ class Run:
     part:str=''                               # In the names of its files, while folds run in processes of their own
 
     def side(self, fold): return self.sizes.get(str(fold), self.size)
+    def predicted(self, fold): return 1+self.views.get(str(fold), 1)*(len(_views(self.mirrors(fold)))-1)
     def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
     def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
     def warn(self, text):
@@ -140,30 +143,31 @@ def _room_for(learn, folder, models, at_once=1, own=()):
 
 # %% ../nbs/61_run.ipynb #c019
 def _seconds_per_image(learn, views, batches=4):
-    "Seconds to read and predict one image in `views`; the first batch waits for the workers and counts only when it is the only one"
-    times = [time.monotonic()]
-    for _,b in zip(range(batches), learn.dls.valid): predict(learn, [b], views); times.append(time.monotonic())
-    took = np.diff(times)
-    return took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
+    "Seconds to read and predict one image in `views`, and what another view takes as a share of the first with its reading; the first batch waits for the workers and counts only when it is the only one"
+    times = [(now := time.monotonic(),now)]
+    for _,b in zip(range(batches), learn.dls.valid): now = time.monotonic(); predict(learn, [b], views); times.append((now,time.monotonic()))
+    (read,end),n = np.array(times).T,learn.dls.valid.bs if len(times)>2 else len(b[1])
+    took,view = (o[1:].mean() if len(o)>1 else o[0] for o in (np.diff(end), (end-read)[1:]/len(views)))
+    return took/n,min(1., view/(took-view*(len(views)-1)))
 
 def _affordable(learn, size, views, n_predict, end, passes=4, least=96):
-    "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and the seconds to predict an image"
+    "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and what `_seconds_per_image` says of it"
     sides = [*range(size, least-1, -32)][::-1] or [size]
     side,fits,fails = next((s for s in sides if s>=128), sides[-1]),None,math.inf
     while side:
         set_size(learn.dls, Plan.default(side, step=learn.model[0].step)[1].size, side)
-        each = _seconds_per_image(learn, views)
-        if side==sides[0]: return side,each
+        each,view = _seconds_per_image(learn, views)
+        if side==sides[0]: return side,each,view
         need,left = each*(n_predict+learn.dls.train.n)+passes*len(learn.dls.train)*learn.time_step(),end-time.monotonic()
-        if need<=left: fits = side,each,need
+        if need<=left: fits = side,each,view,need
         else: fails = side
         side = _next_side(sides, fits, fails, left)
-    return fits[:2]
+    return fits[:3]
 
 def _next_side(sides, fits, fails, left):
-    "The side to try after `fits` (side, seconds to predict an image, seconds in all) and `fails`: pixels alone tell the least that it takes, since smaller images are decoded at a part of their size; `None` when none is left"
+    "The side to try after `fits` (side, ..., seconds in all) and `fails`: pixels alone tell the least that it takes, since smaller images are decoded at a part of their size; `None` when none is left"
     if not fits: return sides[0]
-    side,_,need = fits
+    side,*_,need = fits
     larger = [s for s in sides if side<s<fails and need*(s/side)**2<=left]
     if not larger: return None
     return next((s for s in larger if fails==math.inf and need*(s/side)**2>left/4), larger[-1])
@@ -171,8 +175,9 @@ def _next_side(sides, fits, fails, left):
 def _time_for(run, fold, learn, n_predict, end):
     "Seconds for training and predicting until `end` in `time.monotonic()`, and the side of the images that fits; raise when not even a head start does"
     views = _views(run.flip)
-    if run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict: size,each = run.size,_seconds_per_image(learn, views)
-    else: size,each = _affordable(learn, run.size, views, n_predict, end)
+    if run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict: size,each,view = run.size,*_seconds_per_image(learn, views)
+    else: size,each,view = _affordable(learn, run.size, views, n_predict, end)
+    run.views[str(fold)] = view
     need = each*(len(learn.dls.train_ds)+1.2*n_predict)+5
     if need>end-time.monotonic():
         raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
@@ -190,6 +195,10 @@ def keep_plan(
     "The plan that ran, as data and as a picture"
     write_somewhere(folder/'plan.json', learn.plan.to_json())
     if learn.plan.trained: write_somewhere(folder/'plan.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
+
+def _plan(run, fold, body):
+    "The default plan; a body without batch norm, such as a transformer, at what AdamW has in a solution of the fine-grained challenge of ACCV 2022"
+    return Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step, Phase.lr if body_norms(body) else 1e-4)
 
 def _probe(run, fold, learn, plan):
     "Augment as held-out images bear it"
@@ -250,11 +259,11 @@ def train_fold(
     if str(fold) not in run.training:
         run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+60*run.asked['minutes']*share)
         run.save(folder)
-    plan = Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step)
+    plan = _plan(run, fold, body)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
-            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=lambda: n_predict*len(_views(run.mirrors(fold))), resume=states)
+            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=lambda: n_predict*run.predicted(fold), resume=states)
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
         raise
@@ -314,7 +323,7 @@ def join_parts(
     for part in parts:
         o, rows = Run.load(folder, part), _history(folder, part)
         folds = {r['fold'] for r in rows}
-        run.training.update(o.training); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes)
+        run.training.update(o.training); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes); run.views.update(o.views)
         run.finished, run.warnings, run.used = sorted({*run.finished,*o.finished}), list(dict.fromkeys(run.warnings+o.warnings)), max(run.used, o.used)
         history = sorted([*(r for r in history if r['fold'] not in folds), *rows], key=lambda r: (r['fold'],r['epoch']))
     whole = not history or write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))==folder/'history.csv'

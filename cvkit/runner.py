@@ -88,7 +88,7 @@ class RunPlan(Turning):
     def after_batch(self):
         if not self.training: return
         n = len(self.dls.train)
-        if self.most and self.epoch==self.starts[-2] and self.iter+1==n//4>3: self.plan_again(self.done+1/n)
+        if self.most and self.epoch==self.starts[-2] and 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
         if round((self.phase.epochs-self.done)*n)<=1 or self.clock()>self.ends-self.closing(self.phase): raise CancelTrainException
     def after_train(self):
         if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)): self.estimate()
