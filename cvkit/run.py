@@ -8,13 +8,14 @@ __all__ = ['Run', 'guess_size', 'guess_flip', 'make_learner', 'predict_rows', 'k
 
 # %% ../nbs/61_run.ipynb #c002
 import json, math, os, shutil, time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
+from filelock import FileLock, Timeout
 from PIL import Image
 import cvkit.check, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
@@ -289,6 +290,16 @@ def new_folder(
             if not folder.exists(): folder.mkdir(); return folder
     except OSError as e: raise CvkitError(f"Cannot write to '{runs}' ({e.strerror}): give an `out` in a folder that can be written.") from None
 
+@contextmanager
+def _alone(folder, seconds=15):
+    "No other process works on the run in `folder`; that long it is waited for what a killed one has left running. A disk that takes no lock is no reason to stop"
+    lock = FileLock(Path(folder)/'.lock')
+    try: lock.acquire(timeout=seconds)
+    except Timeout: raise CvkitError(f"Another process works on '{folder}': wait for it, or end it first.") from None
+    except (OSError, NotImplementedError): pass
+    try: yield
+    finally: lock.release()
+
 # %% ../nbs/61_run.ipynb #c028
 def _fits(comp):
     "Raise now, and not after the training, when predictions cannot take the form of the sample"
@@ -411,7 +422,7 @@ def cvkit_run(
     run.save(folder)
     for problem in comp.check().itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
     _fits(comp)
-    return train_folds(run, comp, folder, begun)
+    with _alone(folder): return train_folds(run, comp, folder, begun)
 
 # %% ../nbs/61_run.ipynb #c031
 def finish(
@@ -477,8 +488,10 @@ def go_on(
     run, folder = Run.load(folder), Path(folder)
     comp, n = Competition(path, **run.comp), run.asked['folds']
     if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
-    join_parts(run, folder)
-    run.asked.update(out=out, **{k: v for k,v in dict(minutes=minutes, devices=devices).items() if v is not None})
-    run.warnings = [o for o in run.warnings if not o.startswith('ended early')]
-    print(f"{comp}\nGoing on with {folder}: {len(run.finished)} of {n} folds are finished, {run.used/60:.1f} of {run.asked['minutes']:g} minutes are used.", flush=True)
-    return train_folds(run, comp, folder, (begun or time.monotonic())-run.used)
+    with _alone(folder):
+        run = Run.load(folder)
+        join_parts(run, folder)
+        run.asked.update(out=out, **{k: v for k,v in dict(minutes=minutes, devices=devices).items() if v is not None})
+        run.warnings = [o for o in run.warnings if not o.startswith('ended early')]
+        print(f"{comp}\nGoing on with {folder}: {len(run.finished)} of {n} folds are finished, {run.used/60:.1f} of {run.asked['minutes']:g} minutes are used.", flush=True)
+        return train_folds(run, comp, folder, (begun or time.monotonic())-run.used)

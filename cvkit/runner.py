@@ -387,11 +387,22 @@ def _start(learn, plan, runner, slack):
     return seconds
 
 def _rehearse(learn, plan):
-    "One step of each phase but the first, and of those from memory: what would end them is raised now"
+    "One step of each phase at its first and last size, but for the first step of all, and one batch of each size of held-out images: what would end them is raised now"
+    bs,seen = learn.dls.train.bs,[p.valid_size or p.size for p in plan if p.head_start]
     for i,p in enumerate(plan.trained):
-        set_size(learn.dls, p.size, p.valid_size or p.size)
-        if p.views: learn.time_memory(p.trained(learn), n=0)
-        elif i: learn.time_step(p.trained(learn), n=0)
+        whole,valid = replace(p, epochs=p.epochs or 9),p.valid_size or p.size
+        for last in (0,math.ceil(whole.epochs)-1) if p.small else (0,):
+            now = whole.at(last, bs)
+            set_size(learn.dls, now['size'], valid); set_bs(learn.dls, min(learn.dls.train.n, now['bs']))
+            if p.views: learn.time_memory(p.trained(learn), n=0)
+            elif i or last: learn.time_step(p.trained(learn), n=0)
+        if valid not in seen: seen.append(valid); _validates(learn)
+    set_bs(learn.dls, bs)
+
+def _validates(learn):
+    "One batch of held-out images goes through the model"
+    with _training(learn, None), torch.no_grad():
+        for b in learn.dls.valid: learn.model.eval()(*inputs(learn, b)); break
 
 def _begin(learn, plan, runner, minutes, slack, folder):
     "The plan as it will run, after its head start; what `folder` holds of it is not done again"
