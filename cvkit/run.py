@@ -21,7 +21,7 @@ import cvkit.check, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
-from .core import CvkitError, seed_all, where, write_somewhere
+from .core import CvkitError, in_session, seed_all, where, write_somewhere
 from .data import Competition
 from .dials import set_flip, set_size
 from .learner import predict, timm_learner
@@ -397,7 +397,7 @@ def cvkit_run(
     group:str=None,                   # Column whose values stay on one side of every split
     arch:str='tf_efficientnet_lite0', # timm name
     weights=None,                     # File, folder or name; found by `arch` when `None`; 'none' for random ones
-    minutes:float=None,               # Time for everything; 60 when `None`
+    minutes:float=None,               # Time for everything, at most until Kaggle ends the session; 60 when `None`
     epochs:float=None,                # Passes of fine-tuning; as many as fit into the minutes when `None`
     folds:int=1,                      # 1: a fifth is held out; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
@@ -411,10 +411,10 @@ def cvkit_run(
     begun:float=None                  # `time.monotonic()` from which on the minutes count; now when `None`
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
-    asked = {k: v for k,v in dict(locals(), minutes=minutes or 60).items() if k!='begun'}
     begun = begun or time.monotonic()
     if from_run: return submit_from(path, from_run, out)
     if resume: return go_on(path, resume, out, minutes, devices, begun)
+    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k!='begun'}
     comp = Competition(path, metric=metric, target=target, group=group)
     print(comp)
     folder = new_folder(out, comp.path.name)
@@ -492,6 +492,8 @@ def go_on(
         run = Run.load(folder)
         join_parts(run, folder)
         run.asked.update(out=out, **{k: v for k,v in dict(minutes=minutes, devices=devices).items() if v is not None})
+        left = run.asked['minutes']-run.used/60
+        run.asked['minutes'] -= left-in_session(left)
         run.warnings = [o for o in run.warnings if not o.startswith('ended early')]
         print(f"{comp}\nGoing on with {folder}: {len(run.finished)} of {n} folds are finished, {run.used/60:.1f} of {run.asked['minutes']:g} minutes are used.", flush=True)
         return train_folds(run, comp, folder, (begun or time.monotonic())-run.used)

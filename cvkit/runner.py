@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
-import torch
+import pandas as pd, torch
 from fastai.callback.core import CancelFitException, CancelTrainException
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
@@ -24,7 +24,7 @@ from .callback.memory import FromMemory
 from .callback.microbatch import in_parts, MicroBatch
 from .callback.mix import MixUpCutMix
 from .callback.resume import Resume, all_random, differences, packed, set_all_random
-from .core import CvkitError, interrupts_heard, write_somewhere
+from .core import CvkitError, in_session, interrupts_heard, write_somewhere
 import cvkit.headstart
 from .dials import get_augment, get_size, set_augment, set_bs, set_size, Turning
 from .learner import inputs
@@ -336,6 +336,28 @@ def _cost(learn, phase, bs, valid):
     view,step = learn.time_memory(groups)
     return _Cost(n*step, len(learn.dls.valid)*step, anew+valid, n*view)
 
+def _valid_step(learn, n=4):
+    "Seconds of a batch of held-out images"
+    with _training(learn, None), torch.no_grad():
+        learn.model.eval()
+        return _seconds(learn, learn.dls.valid, lambda b: learn.model(*inputs(learn, b)), n)
+
+@patch
+def minutes(self:Plan,
+    learn # The `Learner` it shall run on; it stays as it is
+) -> pd.DataFrame: # A row a phase: epochs, minutes of each with its validation, minutes in all where it has epochs
+    "What a plan would take, from a few measured steps"
+    (side,*held),bs,rows = get_size(learn.dls),learn.dls.train.bs,[]
+    try:
+        for p in self:
+            set_size(learn.dls, p.size, p.valid_size or p.size); set_bs(learn.dls, bs)
+            valid = len(learn.dls.valid)*_valid_step(learn)
+            if p.head_start: each,whole = math.nan,valid*(2+len(learn.dls.train_ds)/len(learn.dls.valid_ds))
+            else: cost = _cost(learn, p, bs, valid); each,whole = cost.each+cost.valid,math.nan if p.epochs is None else cost.of(p)
+            rows.append(dict(phase=p.name, epochs=p.epochs, each=each/60, minutes=whole/60))
+    finally: set_size(learn.dls, side, *held[:1]); set_bs(learn.dls, bs)
+    return pd.DataFrame(rows).set_index('phase')
+
 def _shorter(p, cost, seconds):
     "Phase `p`; fewer views and passes if it is one from memory that takes more than `seconds`, and `None` where less than a quarter would be left of it"
     if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
@@ -396,13 +418,8 @@ def _rehearse(learn, plan):
             set_size(learn.dls, now['size'], valid); set_bs(learn.dls, min(learn.dls.train.n, now['bs']))
             if p.views: learn.time_memory(p.trained(learn), n=0)
             elif i or last: learn.time_step(p.trained(learn), n=0)
-        if valid not in seen: seen.append(valid); _validates(learn)
+        if valid not in seen: seen.append(valid); _valid_step(learn, 0)
     set_bs(learn.dls, bs)
-
-def _validates(learn):
-    "One batch of held-out images goes through the model"
-    with _training(learn, None), torch.no_grad():
-        for b in learn.dls.valid: learn.model.eval()(*inputs(learn, b)); break
 
 def _begin(learn, plan, runner, minutes, slack, folder):
     "The plan as it will run, after its head start; what `folder` holds of it is not done again"
@@ -423,7 +440,7 @@ def _begin(learn, plan, runner, minutes, slack, folder):
 @patch
 def fit_plan(self:Learner,
     plan,               # A `Plan`
-    minutes:float=None, # Time for all of it; needed when a phase has no epochs
+    minutes:float=None, # Time for all of it, at most until Kaggle ends the session; needed when a phase has no epochs
     monitor:str=None,   # Name of the metric that says which state is best; the validation loss when `None`
     maximize:bool=True, # Whether more of `monitor` is better
     keep=None,          # File for the best state
@@ -435,7 +452,7 @@ def fit_plan(self:Learner,
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
     plan.check(self)
     if minutes is None and any(p.epochs is None for p in plan.trained): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
-    deadline = agreed(self, time.monotonic()+60*minutes if minutes else math.inf)
+    deadline = agreed(self, time.monotonic()+60*in_session(minutes or None))
     runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch, after)
     runner.learn = self
     runner.was = runner.now()
