@@ -99,11 +99,11 @@ def _shade(ax, df, x):
         if hi-lo>.1: ax.text((lo+hi)/2, 1.02, f"{part['size'].iloc[0]} px", **text)
 
 def plot_history(
-    df,             # The log: `epoch`, `train_loss`, `valid_loss`, the metric; if there: `phase`, `size`, `best`
+    df,             # The log: `epoch`, `train_loss`, `valid_loss`, the metric; if there: `phase`, `size`, `kept`
     metric:str=None # Column of the score; if there is none of that name, the first that is nothing else
 ) -> Figure:
     "Losses and score by epoch"
-    known = {'epoch','train_loss','valid_loss','time','phase','size','best'}
+    known = {'epoch','train_loss','valid_loss','time','phase','size','kept'}
     metric = metric if metric in df else next((c for c in df if c not in known and not c.startswith('lr')), None)
     df = df.reset_index(drop=True)
     x,start = df['epoch'],df.get('phase', pd.Series('', df.index))=='head start'
@@ -115,8 +115,8 @@ def plot_history(
             ax.plot(x[start], df[c][start], '*', color=_red, ms=13, label='head start' if start.any() and c!='train_loss' else None)
         if 'size' in df: _shade(ax, df, x)
         _label_axes(ax, 'epoch'); ax.legend(frameon=False, fontsize=9)
-    if 'best' in df and df.best.any():
-        i = df.index[df.best.astype(bool)][-1]
+    if 'kept' in df and df.kept.any():
+        i = df.index[df.kept.astype(bool)][-1]
         axes[-1].plot(x[i], df[metric or 'valid_loss'][i], 'o', mfc='none', mec=_ink, ms=11)
     return fig
 

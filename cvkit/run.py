@@ -144,12 +144,14 @@ def _room_for(learn, folder, models, at_once=1, own=()):
 
 # %% ../nbs/61_run.ipynb #c019
 def _seconds_per_image(learn, views, batches=4):
-    "Seconds to read and predict one image in `views`, and what another view takes as a share of the first with its reading; the first batch waits for the workers and counts only when it is the only one"
-    times = [(now := time.monotonic(),now)]
-    for _,b in zip(range(batches), learn.dls.valid): now = time.monotonic(); predict(learn, [b], views); times.append((now,time.monotonic()))
-    (read,end),n = np.array(times).T,learn.dls.valid.bs if len(times)>2 else len(b[1])
-    took,view = (o[1:].mean() if len(o)>1 else o[0] for o in (np.diff(end), (end-read)[1:]/len(views)))
-    return took/n,min(1., view/(took-view*(len(views)-1)))
+    "Seconds to read and predict one image in `views`, and what one view more takes, as a share of that for the first; the first batch waits for the workers and counts only when it is the only one"
+    times = [time.monotonic()]
+    for _,b in zip(range(batches), learn.dls.valid): predict(learn, [b], views); times.append(time.monotonic())
+    took,now = np.diff(times),time.monotonic()
+    each = took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
+    predict(learn, [b], views[:1])
+    view = (time.monotonic()-now)/len(b[1])
+    return each,view/max(view, each-view*(len(views)-1))
 
 def _affordable(learn, size, views, n_predict, end, passes=4, least=96):
     "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and what `_seconds_per_image` says of it"
@@ -252,7 +254,7 @@ def train_fold(
     def log(row):
         new.append(row)
         _log(run, folder, history, fold, row)
-        print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  best' if row['best'] else ''}", flush=True)
+        print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  kept' if row['kept'] else ''}", flush=True)
         if row['epoch']==0: _probe(run, fold, learn, plan)
         run.used = time.monotonic()-begun
         run.save(folder)
