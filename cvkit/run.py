@@ -45,7 +45,7 @@ class Run:
     flip:bool=None                            # Whether images may be mirrored; held-out images of each fold tell when `None`
     mirrored:dict=field(default_factory=dict) # What they told, by the number of the fold
     sizes:dict=field(default_factory=dict)    # Smaller sides of the images, where the time is short, by the number of the fold
-    views:dict=field(default_factory=dict)    # What predicting an image in one view more takes, as a share of reading it and predicting it in one, by the number of the fold
+    views:dict=field(default_factory=dict)    # Seconds to predict an image that is read already in one view more, by the number of the fold
     submission:str=None                       # Where it was written
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
@@ -55,7 +55,6 @@ class Run:
     part:str=''                               # In the names of its files, while folds run in processes of their own
 
     def side(self, fold): return self.sizes.get(str(fold), self.size)
-    def predicted(self, fold): return 1+self.views.get(str(fold), 1)*(len(_views(self.mirrors(fold)))-1)
     def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
     def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
     def warn(self, text):
@@ -144,14 +143,13 @@ def _room_for(learn, folder, models, at_once=1, own=()):
 
 # %% ../nbs/61_run.ipynb #c019
 def _seconds_per_image(learn, views, batches=4):
-    "Seconds to read and predict one image in `views`, and what one view more takes, as a share of that for the first; the first batch waits for the workers and counts only when it is the only one"
+    "Seconds to read and predict one image in `views`, and to predict it in one view more; the first batch waits for the workers and counts only when it is the only one"
     times = [time.monotonic()]
     for _,b in zip(range(batches), learn.dls.valid): predict(learn, [b], views); times.append(time.monotonic())
     took,now = np.diff(times),time.monotonic()
     each = took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
     predict(learn, [b], views[:1])
-    view = (time.monotonic()-now)/len(b[1])
-    return each,view/max(view, each-view*(len(views)-1))
+    return each,(time.monotonic()-now)/len(b[1])
 
 def _affordable(learn, size, views, n_predict, end, passes=4, least=96):
     "The largest side of images, `size` or in steps of 32 less, at which the training images are seen so many times until `end`, and what `_seconds_per_image` says of it"
@@ -202,6 +200,14 @@ def keep_plan(
 def _plan(run, fold, body):
     "The default plan; a body without batch norm, such as a transformer, at what AdamW has in a solution of the fine-grained challenge of ACCV 2022"
     return Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step, Phase.lr if body_norms(body) else 1e-4)
+
+def _after(run, fold, n):
+    "For `fit_plan`: seconds to predict `n` images. A second view needs no reading; its share of a validated image stays as it is when a machine slows down"
+    shares = []
+    def after(each):
+        shares.append(min(1, run.views.get(str(fold), math.inf)/each))
+        return n*each*(1+shares[0]*(len(_views(run.mirrors(fold)))-1))
+    return after
 
 def _probe(run, fold, learn, plan):
     "Augment as held-out images bear it"
@@ -266,7 +272,7 @@ def train_fold(
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
-            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=lambda: n_predict*run.predicted(fold), resume=states)
+            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=_after(run, fold, n_predict), resume=states)
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
         raise

@@ -59,7 +59,7 @@ class RunPlan(Turning):
         deadline=math.inf,# `time.monotonic()` at which all is done
         keep=None,        # File for the best state
         on_epoch=None,    # Called with the row of the log after every epoch
-        after=lambda: 0,  # Gives the number of images that will be predicted before the deadline, an image counts once for each view
+        after=lambda each: 0, # As for `fit_plan`
         slack:float=0.    # As for `fit_plan`
     ):
         self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,keep,on_epoch,after
@@ -133,8 +133,8 @@ def _anew(dls): return 2.5*len(dls.train_ds)/len(dls.valid_ds) # validations tha
 
 @patch(as_prop=True)
 def ends(self:RunPlan):
-    "When training and validation end; to predict an image takes as long as it took the last validation, and a tenth more"
-    return self.deadline-(1.1*self.after()*self.valid/len(self.dls.valid_ds) if self.valid else 0)
+    "When training and validation end"
+    return self.deadline-(1.1*self.after(self.valid/len(self.dls.valid_ds)) if self.valid else 0)
 
 # %% ../nbs/38a_runner.ipynb #c026
 @patch
@@ -447,7 +447,7 @@ def fit_plan(self:Learner,
     keep=None,          # File for the best state
     on_epoch=None,      # Called with the row of the log after every epoch
     slack:float=0.,     # A head start is kept only when it is better by more than so many standard errors, an earlier epoch when it is by more than twice as many
-    after=lambda: 0,    # Gives the number of images that will be predicted within `minutes` as well, an image counts once for each view: time is kept for them
+    after=lambda each: 0, # Gives the seconds of what comes after the training and within `minutes` as well, from those that a held-out image takes in validation: so much time is kept, and a tenth more
     resume=None         # Folder for states, or a `Resume` with one: a plan that was stopped goes on from there
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
