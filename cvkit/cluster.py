@@ -6,8 +6,9 @@
 __all__ = ['places', 'Cluster']
 
 # %% ../nbs/39c_cluster.ipynb #r003
-import io, pkgutil, os
+import io, pkgutil, os, _thread
 from contextlib import contextmanager, redirect_stdout, suppress
+from threading import Event, Thread
 from .core import CvkitError
 from .scale import python_path, sigterm_heard
 
@@ -41,20 +42,34 @@ class _Lines(io.TextIOBase):
             for o in lines: self.to.put(o)
         return len(text)
 
-def _call(f, kwargs, lines):
+@contextmanager
+def _stops(stop):
+    "Raise `KeyboardInterrupt` inside, once, when something is in the queue `stop`"
+    over = Event()
+    def listen():
+        with suppress(Exception):
+            while not over.wait(.3):
+                if stop.qsize(): return over.is_set() or _thread.interrupt_main()
+    if stop.qsize(): raise KeyboardInterrupt
+    Thread(target=listen, daemon=True).start()
+    try: yield
+    finally: over.set()
+
+def _call(f, kwargs, lines, stop):
     "What runs on a machine of the cluster"
     with redirect_stdout(_Lines(lines)):
-        try: return pkgutil.resolve_name(f)(**kwargs)
+        try:
+            with _stops(stop): return pkgutil.resolve_name(f)(**kwargs)
         except (KeyboardInterrupt, CvkitError) as e: return e
 
 # %% ../nbs/39c_cluster.ipynb #r0092
 @contextmanager
-def _ending(ray, running, lines):
+def _ending(ray, running, *queues):
     "No call outlives this block"
     try: yield
     finally:
         for ref in running: ray.cancel(ref, force=True)
-        lines.shutdown()
+        for o in queues: o.shutdown()
 
 def _result(ray, ref, stopped):
     "What a call returned, or the exception it ended with"
@@ -84,12 +99,13 @@ class Cluster:
     ) -> dict: # Name -> what the call returned, or the exception it ended with
         "Call `f` with each of `calls`, wherever there is room"
         from ray.util.queue import Queue
-        ray,lines,tries,found,stopped = _ray(),Queue(actor_options=dict(num_cpus=0)),dict.fromkeys(calls, 0),{},0
+        ray,tries,found,stopped = _ray(),dict.fromkeys(calls, 0),{},0
+        lines,stop = (Queue(actor_options=dict(num_cpus=0)) for _ in range(2))
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, max_calls=1, runtime_env=dict(env_vars=dict(PYTHONPATH=python_path())))(_call) # a process for each call, so that its memory is free again
-        running = {task.remote(f, kwargs, lines): name for name,kwargs in calls.items()}
+        running = {task.remote(f, kwargs, lines, stop): name for name,kwargs in calls.items()}
         def hear():
             for o in lines.get_nowait_batch(lines.qsize()): said(o)
-        with sigterm_heard(), _ending(ray, running, lines):
+        with sigterm_heard(), _ending(ray, running, lines, stop):
             while running:
                 try:
                     for ref in ray.wait([*running], timeout=.2)[0]:
@@ -98,10 +114,12 @@ class Cluster:
                         if isinstance(found[name], Exception) and not isinstance(found[name], CvkitError) and tries[name]<retries and not stopped:
                             tries[name] += 1
                             hear(); said(f'{name}: {found[name]}; once more')
-                            running[task.remote(f, calls[name], lines)] = name
+                            running[task.remote(f, calls[name], lines, stop)] = name
                     hear()
                 except KeyboardInterrupt:
-                    for ref in running: ray.cancel(ref, force=bool(stopped))
+                    if not stopped: stop.put(True) # Ray's own interrupt can be lost
+                    else:
+                        for ref in running: ray.cancel(ref, force=True)
                     stopped += 1
             hear()
         return {k: found[k] for k in calls}
