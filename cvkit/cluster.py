@@ -46,11 +46,12 @@ class _Lines(io.TextIOBase):
 def _stops(stop):
     "Raise `KeyboardInterrupt` inside, once, when something is in the queue `stop`"
     over = Event()
+    def asked():
+        with suppress(Exception): return stop.qsize() # the queue's machine may have died
     def listen():
-        with suppress(Exception):
-            while not over.wait(.3):
-                if stop.qsize(): return over.is_set() or _thread.interrupt_main()
-    if stop.qsize(): raise KeyboardInterrupt
+        while not over.wait(.3):
+            if asked(): return over.is_set() or _thread.interrupt_main()
+    if asked(): raise KeyboardInterrupt
     Thread(target=listen, daemon=True).start()
     try: yield
     finally: over.set()
