@@ -352,22 +352,6 @@ def _valid_step(learn, n=4):
         learn.model.eval()
         return _seconds(learn, learn.dls.valid, lambda b: learn.model(*inputs(learn, b)), n)
 
-@patch
-def minutes(self:Plan,
-    learn # The `Learner` it shall run on; it stays as it is
-) -> pd.DataFrame: # A row a phase: epochs, minutes of each with its validation, minutes in all where it has epochs
-    "What a plan would take, from a few measured steps"
-    (side,*held),bs,rows = get_size(learn.dls),learn.dls.train.bs,[]
-    try:
-        for p in self:
-            set_size(learn.dls, p.size, p.valid_size or p.size); set_bs(learn.dls, bs)
-            valid = len(learn.dls.valid)*_valid_step(learn)
-            if p.head_start: each,whole = math.nan,valid*(2+len(learn.dls.train_ds)/len(learn.dls.valid_ds))
-            else: cost = _cost(learn, p, bs, valid); each,whole = cost.each+cost.valid,math.nan if p.epochs is None else cost.of(p)
-            rows.append(dict(phase=p.name, epochs=p.epochs, each=each/60, minutes=whole/60))
-    finally: set_size(learn.dls, side, *held[:1]); set_bs(learn.dls, bs)
-    return pd.DataFrame(rows).set_index('phase')
-
 def _shorter(p, cost, seconds):
     "Phase `p`; fewer views and passes if it is one from memory that takes more than `seconds`, and `None` where less than a quarter would be left of it"
     if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
@@ -394,6 +378,23 @@ def timed(self:Plan,
             p = replace(p, epochs=epochs)
         out.append(p)
     return Plan(out)
+
+# %% ../nbs/38a_runner.ipynb #c03815
+@patch
+def minutes(self:Plan,
+    learn # The `Learner` it shall run on; it stays as it is
+) -> pd.DataFrame: # A row a phase: epochs, minutes of each with its validation, minutes in all where it has epochs
+    "What a plan would take, from a few measured steps"
+    (side,*held),bs,rows = get_size(learn.dls),learn.dls.train.bs,[]
+    try:
+        for p in self:
+            set_size(learn.dls, p.size, p.valid_size or p.size); set_bs(learn.dls, bs)
+            valid = len(learn.dls.valid)*_valid_step(learn)
+            if p.head_start: each,whole = math.nan,valid*(2+len(learn.dls.train_ds)/len(learn.dls.valid_ds))
+            else: cost = _cost(learn, p, bs, valid); each,whole = cost.each+cost.valid,math.nan if p.epochs is None else cost.of(p)
+            rows.append(dict(phase=p.name, epochs=p.epochs, each=each/60, minutes=whole/60))
+    finally: set_size(learn.dls, side, *held[:1]); set_bs(learn.dls, bs)
+    return pd.DataFrame(rows).set_index('phase')
 
 # %% ../nbs/38a_runner.ipynb #c042
 def _start(learn, plan, runner):
