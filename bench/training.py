@@ -144,14 +144,6 @@ def kills(a, seed, n):
         shutil.rmtree(out.parent)
     return dict(same=sum(same), of=len(same), kills=died, seconds=round(took, 1))
 
-@job({f'{m} minutes': dict(minutes=m) for m in range(1, 11)}, 'run', 'plan', 'runner', 'headstart', name='trashnet')
-def budget(a, seed, minutes, name):
-    "Minutes that `cvkit_run` takes, from the start of its process to its end, when it is given so many"
-    begun = time.monotonic()
-    p = subprocess.run(['cvkit_run', a.data/name, '--minutes', str(minutes), '--weights', a.weights, '--seed', str(seed), '--out', a.scratch/'budget'/'s.csv'], capture_output=True, text=True)
-    if p.returncode: raise RuntimeError(p.stderr[-2000:])
-    return dict(took=(time.monotonic()-begun)/60)
-
 class Steps(Callback):
     "When batches begin"
     order = -100
@@ -213,6 +205,11 @@ def equal(a, seed, name, minutes):
     out,_,scores = submitted(a, name, lambda out: ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--seed', seed, '--out', out])
     return dict(scores, valid=json.loads((run_of(out)/'score.json').read_text())['score'])
 
+@job({f'trashnet, {m} minutes': dict(minutes=m) for m in (1,3,5,6,7,9,10)}, 'run', 'plan', 'runner', 'headstart', name='trashnet')
+def budget(a, seed, name, minutes):
+    "Minutes between those of `equal`: are they kept, and what do they give?"
+    return equal(a, seed, name, minutes)
+
 @job({f'{name}, {minutes} minutes, {size} px': dict(name=name, minutes=minutes, size=size) for name,minutes in BUDGETS for size in (128,224)})
 def plain(a, seed, name, minutes, size):
     "The peer of `equal`: plain fastai in the same minutes"
@@ -250,8 +247,7 @@ def summary(raw):
     out = []
     if killed := [o for seeds in by.get('kills', {}).values() for o in seeds.values()]:
         out.append(row(f"runs equal to the bit after {sum(o['kills'] for o in killed)} kills at random moments", [sum(o['same'] for o in killed)], [sum(o['of'] for o in killed)], 'runs', 'all', lambda a, b: a==b))
-    if b := [(o['took'],int(k.split()[0])) for k,seeds in by.get('budget', {}).items() for o in seeds.values()]:
-        took,given = map(list, zip(*b))
+    if b := [(o['seconds']/60,int(re.search(r'(\d+) minutes', k)[1])) for j in ('budget','equal') for k,seeds in by.get(j, {}).items() for o in seeds.values()]:
         out.append(row('minutes kept: never late, at most 5 % early', [sum(.95*g<=t<=g for t,g in b)], [len(b)], 'runs', 'all', lambda a, b: a==b))
     for o in by.get('overhead', {}).get('plan, clock and resume', {}).values():
         out.append(row('plan, clock and resume, more a step', [o['ours']-o['plain']], None, 'ms', 'at most 0.5', lambda a: a.mean()<=.5))
