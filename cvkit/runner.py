@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
+from statistics import median
 import pandas as pd, torch
 from fastai.callback.core import CancelFitException, CancelTrainException
 from fastai.callback.tracker import TrackerCallback
@@ -65,7 +66,7 @@ class RunPlan(Turning):
         self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,keep,on_epoch,after
         self.slack,self.best,self.peak,self.before,self.state,self.history,self.since = slack,None,0,None,None,[],time.monotonic()
         self.blend,self.average,self.memory = MixUpCutMix(p=0.),EMA(),FromMemory()
-        self.most,self.valid,self.asked = None,0.,None # epochs of a last phase that fills the time, at most; seconds of a validation, and when one began
+        self.most,self.valids,self.asked = None,[],None # epochs of a last phase that fills the time, at most; (size, seconds) of the last validations, and when one began
         self.set_plan(plan)
     def clock(self): return agreed(self.learn, time.monotonic())
     def set_plan(self, plan):
@@ -95,7 +96,7 @@ class RunPlan(Turning):
         if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)): self.estimate()
     def before_validate(self): self.asked = self.clock()
     def after_validate(self):
-        if self.asked is not None and not self.memory.read: self.valid = self.clock()-self.asked
+        if self.asked is not None and not self.memory.read: self.validated(self.clock()-self.asked)
         self.asked = None
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
 
@@ -123,6 +124,17 @@ def position(self:RunPlan):
         clock = (now-self.begun)/max(1e-9, self.ends-self.closing(self.phase)-self.begun)
         if clock>pos+.02: pos = clock
     return min(1, pos)
+
+@patch
+def validated(self:RunPlan, seconds):
+    "So long took a validation; the last three of this size count"
+    size = get_size(self.dls)[1:]
+    self.valids = [o for o in self.valids if o[0]==size][-2:]+[(size,seconds)]
+
+@patch(as_prop=True)
+def valid(self:RunPlan):
+    "Seconds of a validation, in the middle of the last ones: a single slow one would cost an epoch"
+    return median(s for _,s in self.valids) if self.valids else 0.
 
 @patch
 def closing(self:RunPlan, p):
@@ -264,7 +276,7 @@ def set_last(self:RunPlan, epochs):
 def state_dict(self:RunPlan):
     "What is best so far, the log, and seconds since the beginning of all and of the last phase"
     now = time.monotonic()
-    return dict(best=self.best, peak=self.peak, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, valid=self.valid, epochs=self.most and self.phases[-1].epochs)
+    return dict(best=self.best, peak=self.peak, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, valids=self.valids, epochs=self.most and self.phases[-1].epochs)
 
 @patch
 def load_state_dict(self:RunPlan, state):
@@ -272,7 +284,7 @@ def load_state_dict(self:RunPlan, state):
     now = self.clock()
     self.best,self.peak,self.before,self.state,self.history = (state[k] for k in ('best','peak','before','state','history'))
     self.deadline += now-state['used']-self.since
-    self.since,self.begun,self.valid = now-state['used'],None if state['phase'] is None else now-state['phase'],state['valid']
+    self.since,self.begun,self.valids = now-state['used'],None if state['phase'] is None else now-state['phase'],state['valids']
     if state['epochs']: self.set_last(state['epochs'])
 
 # %% ../nbs/38a_runner.ipynb #c035
@@ -398,17 +410,16 @@ def minutes(self:Plan,
 
 # %% ../nbs/38a_runner.ipynb #c042
 def _start(learn, plan, runner):
-    "The head start of `plan`, validated and recorded; seconds of the validation"
+    "The head start of `plan`, validated and recorded"
     phase = next((p for p in plan if p.head_start), None)
-    if phase is None: return 0.
+    if phase is None: return
     set_size(learn.dls, phase.size, phase.valid_size or phase.size)
     learn.head_start(seconds=(runner.ends-runner.clock())/4)
     if hasattr(learn, 'data_parallel'): learn.data_parallel.same()
     begun = runner.clock()
     with learn.no_bar(): values = learn.validate()
-    seconds = runner.valid = runner.clock()-begun
+    runner.validated(runner.clock()-begun)
     runner.record(phase.name, dict(epoch=0, size=phase.size, **dict(zip(['valid_loss', *(m.name for m in learn.metrics)], values))))
-    return seconds
 
 def _rehearse(learn, plan):
     "One step of each phase at its first and last size, but for the first step of all, and one batch of each size of held-out images: what would end them is raised now"
@@ -433,8 +444,8 @@ def _begin(learn, plan, runner, minutes, folder):
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed'])
     _rehearse(learn, plan)
-    valid = _start(learn, plan, runner)
-    if minutes: plan = agreed(learn, plan.timed(learn, runner.ends-runner.clock(), valid))
+    _start(learn, plan, runner)
+    if minutes: plan = agreed(learn, plan.timed(learn, runner.ends-runner.clock(), runner.valid))
     if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
     return plan
 
