@@ -209,8 +209,12 @@ def _after(run, fold, n):
         return n*each*(1+shares[0]*(len(_views(run.mirrors(fold)))-1))
     return after
 
-def _probe(run, fold, learn, plan):
-    "Augment as held-out images bear it"
+def _probe(run, fold, learn, plan, n_predict=0, left=math.inf):
+    "Augment as held-out images bear it, where to try that takes at most a quarter of the seconds that are `left` for training after `n_predict` images are predicted"
+    view = run.views.get(str(fold), 0.)
+    if 6*min(256, len(learn.dls.valid_ds))*view > (left-3*n_predict*view)/4:
+        print("There is no time to try crops and mirroring on held-out images: they are taken as usual.")
+        return
     strength,flip = bearable(learn)
     for p in plan.trained: p.augment = min(p.augment, strength)
     if strength<1: print(f"Crops at full strength hurt held-out images: augmentation at {strength:g}.")
@@ -261,7 +265,7 @@ def train_fold(
         new.append(row)
         _log(run, folder, history, fold, row)
         print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}  {metric} {row[metric]:.4f}{'  kept' if row['kept'] else ''}", flush=True)
-        if row['epoch']==0: _probe(run, fold, learn, plan)
+        if row['epoch']==0: _probe(run, fold, learn, plan, n_predict, math.inf if run.asked['epochs'] else ends-time.monotonic())
         run.used = time.monotonic()-begun
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
@@ -270,6 +274,7 @@ def train_fold(
         run.save(folder)
     plan = _plan(run, fold, body)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
+    ends = time.monotonic()+run.training[str(fold)]
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
             learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=_after(run, fold, n_predict), resume=states)
