@@ -88,13 +88,13 @@ class Bench:
         p.add_argument('--scratch', type=Path, default=Path('.'), help='folder for what is written meanwhile')
         return p
 
-    def run(self, a, **more):
-        "Measure what is missing of what `a` asks for, and print the tables"
+    def run(self, a, on=None, **more):
+        "Measure what is missing of what `a` asks for `on` this chip, and print the tables"
         for seed in a.seed or range(a.seeds):
             for name in a.jobs or self.jobs:
                 j = self.jobs[name]
                 for arm,kw in j['arms'].items():
-                    key = dict(job=name, arm=arm, seed=seed, chip=chip().name, code=self.code(name, arm), **j['same'])
+                    key = dict(job=name, arm=arm, seed=seed, chip=on or chip().name, code=self.code(name, arm), **j['same'])
                     if a.arms and arm not in a.arms or any(all(o.get(k)==v for k,v in key.items()) for o in self.measured()): continue
                     seed_all(seed)
                     self.add(dict(key, **j['run'](a, seed, **j['same'], **kw), threads=torch.get_num_threads(), **more))

@@ -17,7 +17,7 @@ import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, s
 from cvkit.callback.ema import EMA
 from cvkit.callback.resume import Resume
 from cvkit.callback.soup import Soup
-from cvkit.core import seed_all
+from cvkit.core import chip, seed_all
 from cvkit.data import Competition
 from cvkit.learner import predict, timm_learner
 from cvkit.margins import MarginLoss
@@ -240,11 +240,14 @@ def until(a, seed, name, epochs, size):
     return dict(valid=found['valid_plain'], test=found['test_plain'], seconds=seconds)
 
 def summary(raw):
-    "The rows of the table for which there is something: kills, minutes, overhead, the same minutes against plain fastai, and seconds until its best"
-    by = {}
-    for o in raw:
-        if BENCH.present(o): by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
-    out = []
+    "The rows of the table for which there is something, of each chip and precision for itself"
+    present = [o for o in raw if BENCH.present(o)]
+    return [dict(o, chip=k) for k in sorted({o['chip'] for o in present}) for o in on_chip([o for o in present if o['chip']==k])]
+
+def on_chip(found):
+    "Kills, minutes, overhead, the same minutes against plain fastai, and seconds until its best"
+    by,out = {},[]
+    for o in found: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
     if killed := [o for seeds in by.get('kills', {}).values() for o in seeds.values()]:
         out.append(row(f"runs equal to the bit after {sum(o['kills'] for o in killed)} kills at random moments", [sum(o['same'] for o in killed)], [sum(o['of'] for o in killed)], 'runs', 'all', lambda a, b: a==b))
     if b := [(o['seconds']/60,int(re.search(r'(\d+) minutes', k)[1])) for j in ('budget','equal') for k,seeds in by.get(j, {}).items() for o in seeds.values()]:
@@ -274,6 +277,6 @@ def main():
     a = p.parse_args()
     a.scratch = a.scratch.resolve()
     if a.process: globals()[a.process[0]](*a.process[1:]); return
-    BENCH.run(a)
+    BENCH.run(a, f'{chip().name} {chip().precision}')
 
 if __name__=='__main__': main()
