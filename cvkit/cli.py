@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/62_cli.ipynb #c002
-import argparse, signal, sys, time, warnings
+import argparse, atexit, gc, signal, sys, time, warnings
 from contextlib import contextmanager
 
 # %% ../nbs/62_cli.ipynb #c005
@@ -58,6 +58,7 @@ def main(
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
     kws, begun = vars(_parser().parse_args(args)), time.monotonic()
+    atexit.register(gc.freeze) # or Python looks through all that was loaded for cycles once more, which takes seconds
     if 'resume' in kws and (more := sorted(kws.keys()-{'path','minutes','out','devices','resume'})):
         print(f"cvkit_run: --resume goes on with what the run began with, but for --minutes, --out and --devices: leave out {', '.join(more)}.", file=sys.stderr)
         return 2

@@ -377,7 +377,8 @@ def timed(self:Plan,
 ) -> Plan:         # The same phases with all epochs given; an open phase that would see less than a quarter of the images is left out, and one from memory takes half of the time at most
     "Give open phases as many epochs as fit into the time"
     shares, bs, begun = sum(p.share for p in self.trained if p.epochs is None), learn.dls.train.bs, time.monotonic()
-    if not shares: return Plan(p for p in self if p.head_start or p.epochs is not None)
+    least = valid*(1+len(learn.dls.train_ds)/len(learn.dls.valid_ds)/4) # a quarter of a pass, forward alone, and a validation
+    if not shares or seconds<=least and all(p.head_start or p.epochs is None for p in self): return Plan(p for p in self if p.head_start or p.epochs is not None)
     costs = [None if p.head_start else _cost(learn, p, bs, valid) for p in self]
     set_bs(learn.dls, bs)
     seconds -= time.monotonic()-begun
