@@ -186,7 +186,7 @@ def _time_for(run, fold, learn, n_predict, end):
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
-    return end-time.monotonic()-min(4, 3*run.asked['minutes'])
+    return end-time.monotonic()-min(5, 3*run.asked['minutes'])
 
 # %% ../nbs/61_run.ipynb #c022
 def keep_plan(
