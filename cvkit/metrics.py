@@ -56,6 +56,11 @@ def _map(k, y, p):
     n = np.ones(len(y)) if y.ndim==1 else np.clip(y.sum(1), 1, k)
     return float(((precision*hit).sum(1)/n).mean())
 
+def _gap(y, p):
+    "Global average precision (Google Landmarks; Weyand et al. 2020, micro AP): the best guesses of all rows in one list, the surest first; a row of no class has the answer -1 and no right guess"
+    hit,known = p.argmax(1)==y,(y>=0).sum()
+    return float(skm.average_precision_score(hit, p.max(1))*hit.sum()/known) if hit.any() else 0.
+
 def _qwk(y, p):
     "Quadratic weighted kappa; 1 if answers and predictions are one and the same grade"
     hard = p.argmax(1)
@@ -89,6 +94,7 @@ METRICS = {m.name: m for m in (
     Metric('log_loss', _log_loss, maximize=False, tasks=_all),
     Metric('auc', partial(_curve, skm.roc_auc_score), tasks=_all),
     Metric('average_precision', partial(_curve, skm.average_precision_score), tasks=_all),
+    Metric('gap', _gap, tasks=('single',)),
     Metric('qwk', _qwk, tasks=_class),
     Metric('rmse', _rmse, maximize=False, tasks=_numbers),
     Metric('mae', skm.mean_absolute_error, maximize=False, tasks=_numbers),
@@ -96,7 +102,8 @@ METRICS = {m.name: m for m in (
 
 # %% ../nbs/02_metrics.ipynb #c016
 ALIASES = dict(acc='accuracy', f1='macro_f1', f1_macro='macro_f1', f1_micro='micro_f1', roc_auc='auc',
-               logloss='log_loss', cross_entropy='log_loss', ap='average_precision', r2_score='r2',
+               logloss='log_loss', cross_entropy='log_loss', ap='average_precision', global_average_precision='gap', micro_ap='gap',
+               r2_score='r2', mean_absolute_error='mae', root_mean_squared_error='rmse',
                kappa='qwk', quadratic_kappa='qwk', quadratic_weighted_kappa='qwk')
 
 def get_metric(
