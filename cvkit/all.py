@@ -11,11 +11,11 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger',
            'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof',
            'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler',
-           'train_targets', 'check_submission', 'write_submission', 'fold_batchnorm', 'quick_depthwise', 'show_cam',
-           'to_depthwise']
+           'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm',
+           'quick_depthwise', 'show_cam', 'to_depthwise']
 
 # %% ../nbs/70_all.ipynb #c002
-import cvkit.check, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner
+import cvkit.calibrate, cvkit.check, cvkit.ensemble, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner
 from .augment import Augment
 from .backbone import lite0_weights, param_groups, stage_splitter, timm_body
 from .cache import PixelCache
@@ -50,6 +50,7 @@ from .probe import bearable
 from .report import plot_confusion, plot_errors, read_oof, save_oof, write_report
 from .run import cvkit_run, predict_rows
 from .samplers import Balanced, PerClass, Weighted, set_sampler, train_targets
+from .scores import bootstrap, interval
 from .submit import check_submission, write_submission
 from .surgery import fold_batchnorm, to_depthwise
 
@@ -58,5 +59,5 @@ _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_bod
           'CvkitError', 'chip', 'seed_all', 'where', 'Competition',
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
-         'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'check_submission', 'write_submission',
+         'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission',
          'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise']
