@@ -79,7 +79,7 @@ def kills(a, seed, n):
         there = Ledger(home).get('valid')
         lost += sum(f'{i}-{k}' not in there.index or (there.loc[f'{i}-{k}']!=i).any() for i in range(acknowledged) for k in (0,1999))
         told += acknowledged
-    return dict(lost=lost, told=told, kills=n)
+    return dict(lost=int(lost), told=told, kills=n)
 
 # Which store for the index
 
