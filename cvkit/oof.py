@@ -32,7 +32,7 @@ def _list(file):
     "The strings that `_keep_list` wrote; raise `ValueError` where they are others"
     joined = file.read_bytes()
     if _hash(joined)!=file.stem: raise ValueError(f"{file.name} is not what was written")
-    return pd.Index(joined.decode().split('\0'), dtype=object)
+    return pd.Index(np.array(joined.decode().split('\0'), object), dtype=object)
 
 # %% ../nbs/40_oof.ipynb #c008
 KEYS   = ['kind','what','fold','run','view','size','epoch']
@@ -188,9 +188,12 @@ def _weights(live, n):
     return {k: 1/np.maximum(1, o*folds[k[0]]*runs) for k,o in views.items()}
 
 def _union(lists):
-    "All ids of some lists, as they come"
+    "All ids of some lists, as they come, and for each list, by its identity, rows and places as `_places` has them"
     lists = list({id(o): o for o in lists}.values())
-    return lists[0] if len(lists)==1 and lists[0].is_unique else pd.Index(pd.unique(np.concatenate([o.to_numpy() for o in lists])), dtype=object)
+    places,ids = pd.factorize(np.concatenate([o.to_numpy() for o in lists]))
+    where = {id(o): (np.arange(len(o)),p) for o,p in zip(lists, np.split(places, np.cumsum([len(o) for o in lists])[:-1]))}
+    whole = slice(0, len(ids))
+    return pd.Index(ids, dtype=object),{k: (whole,whole) if len(r)==len(ids) and (r==p).all() else (r,p) for k,(r,p) in where.items()}
 
 # %% ../nbs/40_oof.ipynb #c020
 @patch
@@ -211,16 +214,16 @@ def get(self:Ledger,
     found = [(line,*o) for line in b.sort_values(['run','fold','view','size','epoch','time']).itertuples() if (o := self._read(line))]
     if not found: raise CvkitError(f"The ledger at {self.path} has no predictions of {', '.join(f'{k}={v!r}' for k,v in asked.items())}: predict first.")
     columns = self.classes if what=='probs' else found[0][2].tolist()
-    if ids is None: return self._mean(found, _union([o[1] for o in found]), columns)
+    if ids is None: return self._mean(found, columns, *_union([o[1] for o in found]))
     ids = pd.Index([str(o) for o in ids], dtype=object)
-    return self._mean(found, ids.unique(), columns).loc[ids]
+    one = ids.unique()
+    return self._mean(found, columns, one, {id(o[1]): _places(o[1], one) for o in found}).loc[ids]
 
 @patch
-def _mean(self:Ledger, found, index, columns):
-    "The weighted sum of what `get` found, for the ids of `index`"
-    where,groups = {},{}
+def _mean(self:Ledger, found, columns, index, where):
+    "The weighted sum of what `get` found, for the ids of `index`, where `where` has them"
+    groups = {}
     for line,ids,names,preds in found:
-        if id(ids) not in where: where[id(ids)] = _places(ids, index)
         groups.setdefault((line.run,line.fold,line.view,line.size), []).append((where[id(ids)],self._take(line, names, columns),preds))
     live = {k: _latest([o[0] for o in g], len(index)) for k,g in groups.items()}
     there = np.zeros(len(index), bool)
@@ -229,7 +232,7 @@ def _mean(self:Ledger, found, index, columns):
     out,weights = np.zeros((len(index),len(columns)), np.float32),_weights(live, len(index))
     for k,g in groups.items():
         for (rows,places),(_,take,preds) in zip(live[k], g): _add(out, preds, rows, places, weights[k[:2]], take)
-    return pd.DataFrame(out, index.rename('id'), columns)
+    return pd.DataFrame(out, index.rename('id'), columns, copy=False)
 
 @patch
 def _take(self:Ledger, line, names, columns):
