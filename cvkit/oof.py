@@ -76,7 +76,7 @@ class Ledger:
         if preds.dtype!=np.float16: preds = preds.astype(np.float32)
         if preds.ndim==1: preds = preds[:,None]
         names = (self._classes if what=='probs' else None) or [str(i) for i in range(preds.shape[1])]
-        if preds.shape!=(len(ids), len(names)):
+        if not ids or preds.shape!=(len(ids), len(names)):
             raise CvkitError(f"The ledger at {self.path} got predictions of shape {preds.shape} for {len(ids)} ids and {len(names)} columns: give one row per id.")
         block = dict(kind=kind, what=what, fold=int(fold), run=str(run), view=str(view), size=int(size), epoch=int(epoch), n=len(ids), time=time.time_ns(), file=f'{uuid.uuid4().hex}.npy')
         try: self._write(block, ids, names, preds)
