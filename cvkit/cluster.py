@@ -6,9 +6,9 @@
 __all__ = ['places', 'Cluster']
 
 # %% ../nbs/39c_cluster.ipynb #r003
-import io, pkgutil, os, _thread
+import io, pkgutil, os, signal, _thread
 from contextlib import contextmanager, redirect_stdout, suppress
-from threading import Event, Thread
+from threading import Event, Thread, current_thread, main_thread
 from .core import CvkitError
 from .scale import python_path, sigterm_heard
 
@@ -43,6 +43,15 @@ class _Lines(io.TextIOBase):
         return len(text)
 
 @contextmanager
+def _interrupts():
+    "`interrupt_main` works inside, also in a process that was started to ignore Ctrl-C, as nohup does"
+    before = signal.getsignal(signal.SIGINT)
+    if callable(before) or current_thread() is not main_thread(): yield; return
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try: yield
+    finally: signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+
+@contextmanager
 def _stops(stop):
     "Raise `KeyboardInterrupt` inside, once, when something is in the queue `stop`"
     over = Event()
@@ -60,7 +69,7 @@ def _call(f, kwargs, lines, stop):
     "What runs on a machine of the cluster"
     with redirect_stdout(_Lines(lines)):
         try:
-            with _stops(stop): return pkgutil.resolve_name(f)(**kwargs)
+            with _interrupts(), _stops(stop): return pkgutil.resolve_name(f)(**kwargs)
         except (KeyboardInterrupt, CvkitError) as e: return e
 
 # %% ../nbs/39c_cluster.ipynb #r0092
