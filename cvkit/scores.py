@@ -52,8 +52,9 @@ def fold_scores(self:Ledger,
     **kw          # `run`, `view`, `size`: which predictions, as in `get`
 ) -> pd.DataFrame: # A row a fold, a column a metric, and the number of rows
     "The score of each fold on the rows that it held out"
-    rows,held = {},self.blocks()
-    for fold in sorted(held.fold[(held.kind=='valid') & (held.what=='probs')].unique()):
+    rows,b = {},self.blocks()
+    for k,v in dict(kind='valid', what='probs', **kw).items(): b = b[b[k]==v]
+    for fold in sorted(b.fold.unique()):
         y,p = self.held_out(comp, fold=fold, **kw)
         rows[fold] = dict({m.name: m(y, p.values) for m in _metrics(comp, metrics)}, rows=len(p))
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('fold')
