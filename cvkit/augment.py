@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['CHANGES', 'PRESETS', 'VIEWS', 'uniforms', 'image_keys', 'Augment', 'boxes', 'views', 'colours', 'paint', 'damage',
-           'augmented', 'fixed']
+           'augmented', 'fixed', 'viewed']
 
 # %% ../nbs/11_augment.ipynb #c002
 from io import BytesIO
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torch.nn.functional as F
 from fastcore.basics import patch
 from PIL import Image, ImageFilter
 from .core import CvkitError, one_of
@@ -234,10 +234,35 @@ _CORNER = dict(crop=.36) # four fifths of the sides
 VIEWS = dict(identity={}, hflip=dict(flip=1), vflip=dict(flip_v=1), rot90=dict(turn=1), rot180=dict(turn=2), rot270=dict(turn=3), zoom=dict(zoom=np.log(1.15)),
              top_left=dict(_CORNER), top_right=dict(_CORNER, crop_x=1), bottom_left=dict(_CORNER, crop_y=1), bottom_right=dict(_CORNER, crop_x=1, crop_y=1))
 
+def _named(view):
+    "The changes of all names in `view`"
+    out = {}
+    for k in view.split() or [view]:
+        more = VIEWS[one_of('view', k, VIEWS)]
+        if out.keys()&more: raise CvkitError(f"The view '{view}' has two parts that change the same: take one of them.")
+        out |= more
+    return out
+
 def fixed(
-    view:str, # One of `VIEWS`
+    view:str, # Names in `VIEWS`, with spaces between them
     n:int     # Images
 ) -> dict:    # As from `Augment.draw`
     "The changes that make `view` of each of `n` images"
-    named = VIEWS[one_of('view', view, VIEWS)]
+    named = _named(view)
     return {k: np.full(n, float(named.get(k, 0))) for k in [*_COLUMNS,*_PLACES]}
+
+# %% ../nbs/11_augment.ipynb #c03b
+def viewed(
+    x,        # Images (..., channels, h, w), floats
+    view:str, # Names in `VIEWS`, with spaces between them
+    size=None # Height and width of the result, pixels; those of `x` when `None`
+):            # (..., channels, *size)
+    "A batch of images in `view`: what `fixed` makes of files, to the pixel in which a part begins"
+    d,(h,w) = _named(view),x.shape[-2:]
+    l,t,r,b = boxes(fixed(view, 1), [(w,h)], [(0,0,w,h)])[0]
+    margin = (1-np.exp(-d.get('zoom', 0)))/2
+    (l,r),(t,b) = ((round(i+margin*(j-i)),round(j-margin*(j-i))) for i,j in ((l,r),(t,b)))
+    x = x[...,t:b,l:r].rot90(d.get('turn', 0), (-2,-1))
+    if x.shape[-2:]!=(size := tuple(size or (h,w))):
+        x = F.interpolate(x.reshape(-1, *x.shape[-3:]), size, mode='bilinear', antialias=True).reshape(*x.shape[:-2], *size)
+    return x.flip([dim for dim,k in ((-1,'flip'),(-2,'flip_v')) if d.get(k)])

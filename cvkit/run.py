@@ -23,7 +23,7 @@ from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import CvkitError, in_session, seed_all, where, write_somewhere
 from .data import Competition
-from .dials import set_flip, set_size
+from .dials import get_size, set_flip, set_size
 from .learner import predict, timm_learner
 from .oof import Ledger
 from .plan import Phase, Plan
@@ -119,7 +119,7 @@ def predict_rows(
     df,                        # Rows of `comp.train` or `comp.test`
     kind:str,                  # 'valid' or 'test'
     fold:int=0,                # For the ledger
-    views=('identity','hflip') # Names in `cvkit.learner.VIEWS`
+    views=('identity','hflip') # As for `cvkit.augment.viewed`
 ):
     "Predict `df` in all `views` and add the result to `ledger`"
     if not len(df): return
@@ -129,7 +129,7 @@ def predict_rows(
     keep = ~bad | ~items.index.isin(items.index[~bad]) # what cannot be read counts where a row has nothing else
     for view,preds in found.items():
         preds[bad] = comp.prior()
-        ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view)
+        ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view, size=max(get_size(learn.dls)[-1]))
 
 # %% ../nbs/61_run.ipynb #c016
 def _views(flip): return ('identity','hflip') if flip is not False else ('identity',)
