@@ -1,6 +1,6 @@
 """Plain fastai as its own tutorial writes it: `vision_learner`, `fine_tune`, `tta`; the epochs fill the minutes, or are given.
 
-    python bench/plain_fastai.py COMP OUT --weights W [--minutes 4 | --epochs 8] [--size 224] [--seed 0]
+    python bench/plain_fastai.py COMP OUT --weights W [--minutes 4 | --epochs 8] [--size 224] [--seed 0] [--export FILE]
 
 Writes the submission to OUT; the last line is `seconds S valid ACCURACY`: of the fit, and with `tta` on the fifth of the training rows that it held out.
 """
@@ -12,7 +12,7 @@ from fastai.vision.all import *
 p = argparse.ArgumentParser()
 p.add_argument('comp', type=Path); p.add_argument('out', type=Path); p.add_argument('--weights', required=True)
 p.add_argument('--arch', default='tf_efficientnet_lite0')
-p.add_argument('--minutes', type=float, default=4); p.add_argument('--epochs', type=int); p.add_argument('--size', type=int, default=224); p.add_argument('--seed', type=int, default=0)
+p.add_argument('--minutes', type=float, default=4); p.add_argument('--epochs', type=int); p.add_argument('--size', type=int, default=224); p.add_argument('--seed', type=int, default=0); p.add_argument('--export', type=Path, help='keep the learner there, and end')
 a = p.parse_args()
 
 begun = time.monotonic()
@@ -55,6 +55,7 @@ epochs = a.epochs or fitting()
 start = time.monotonic()
 with learn.no_bar(): learn.fine_tune(epochs)
 took = time.monotonic()-start
+if a.export: torch.save(learn, a.export); raise SystemExit
 with learn.no_bar():
     preds,ys = learn.tta()
     held_out = accuracy(preds, ys).item()

@@ -1,16 +1,20 @@
-"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet.
+"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`.
 
     python bench/predict.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3] [--scratch FOLDER]
 
-The peers of `ledger` and `stores` are pyarrow and duckdb, which cvkit does not need: install them beside it. `ledger` and `stores` want a machine without other work. How a bench goes on: `record.py`.
+The peers of `ledger` and `stores` are pyarrow and duckdb, which cvkit does not need: install them beside it. `ledger`, `stores` and `tta` want a machine without other work. How a bench goes on: `record.py`.
 """
 import shutil, signal, sqlite3, subprocess, sys, time
 from contextlib import closing
-import numpy as np, pandas as pd
+from pathlib import Path
+import numpy as np, pandas as pd, torch
+import cvkit.tta, sets
+from cvkit.data import Competition
 from cvkit.oof import Ledger
 from record import Bench, row
+from sets import answers
 
-BENCH = Bench(__file__, lambda raw: summary(raw))
+BENCH = Bench(__file__, lambda raw: summary(raw), sets.__file__)
 job   = BENCH.job
 
 def timed(f, *args):
@@ -106,6 +110,40 @@ def stores(a, seed, n, store):
     assert count==n
     return dict(seconds=seconds)
 
+# Views
+
+VIEWS = [f'{a} {b}'.strip() or 'identity' for a in ('','zoom','top_left','top_right','bottom_left','bottom_right') for b in ('','hflip')]
+
+def plain_learner(a, name, size, epochs, seed):
+    "Plain fastai, trained by its script; it comes from there whole"
+    out = empty(a.scratch/'tta')
+    subprocess.run([sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out/'s.csv', '--weights', a.weights, '--epochs', str(epochs), '--size', str(size), '--seed', str(seed), '--export', out/'learn'], check=True, capture_output=True)
+    return torch.load(out/'learn', weights_only=False),out
+
+@job({name: dict(name=name, size=size) for name,size in dict(trashnet=128, grocery=128, omniglot_small=96).items()}, 'tta', 'augment', 'learner', 'merge', epochs=4)
+def tta(a, seed, name, size, epochs):
+    "Accuracy on the test and seconds of one trained learner: as validation shows it, fastai's `tta`, two fixed views, and the views that held-out rows choose"
+    comp,(learn,out) = Competition(a.data/name),plain_learner(a, name, size, epochs, seed)
+    items,found = comp.items(comp.test),{}
+    truth = answers(a, name, items)
+    def test(): return learn.dls.test_dl(items.image.tolist())
+    def note(k, f):
+        with learn.no_bar(): preds,seconds = timed(f)
+        found.update({k: float((np.array(learn.dls.vocab)[np.asarray(preds).argmax(1)]==truth).mean()), f'{k}_seconds': seconds})
+        return np.asarray(preds)
+    note('warm', lambda: learn.get_preds(dl=test())[0])
+    note('one', lambda: learn.get_preds(dl=test())[0])
+    first,again = (note('fastai', lambda: learn.tta(dl=test())[0]) for _ in range(2))
+    found['fastai_apart'] = float(abs(first-again).max())
+    first,again = (note('two', lambda: cvkit.tta.tta(learn, test(), ['identity','hflip'])) for _ in range(2))
+    found['apart'] = float(abs(first-again).max())
+    led,ids = Ledger(out/'ledger', list(learn.dls.vocab)),[Path(o).name for o in learn.dls.valid_ds.items.iloc[:,0]]
+    (seconds,found['choosing_seconds']) = timed(lambda: led.predict(learn, learn.dls.valid, ids, views=VIEWS, sizes=[size,round(1.25*size)]))
+    chosen = led.choose_views(comp, seconds)
+    note('chosen', lambda: cvkit.tta.tta(learn, test(), chosen.members))
+    print(chosen.steps.round(4).to_string(), chosen.alone.head(8).round(4).to_string(), sep='\n')
+    return dict(found, members=[f'{v} {s}' for v,s in chosen.members])
+
 def summary(raw):
     "The rows of the table for which there is something"
     by,out = {},[]
@@ -114,6 +152,10 @@ def summary(raw):
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='ledger'):
         for what,said in dict(merge='merged over folds and views', some='1,000 images read by id', add='appended').items():
             out.append(row(f'ledger, {arm}, two views: {said}', [o[what] for o in found], [o[f'peer_{what}'] for o in found], 's', 'a fifth' if what!='add' else 'less', lambda a, b: a<=b/(5 if what!='add' else 1), more=False))
+    for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='tta'):
+        for k,said in dict(two='identity and hflip', chosen='chosen views').items():
+            out.append(row(f"{arm}, plain fastai's learner, {said}: points of accuracy gained, against fastai's tta", [100*(o[k]-o['one']) for o in found], [100*(o['fastai']-o['one']) for o in found], 'points', 'as many', lambda a, b: a>=b))
+            out.append(row('seconds of the same', [o[f'{k}_seconds'] for o in found], [o['fastai_seconds'] for o in found], 's', 'half', lambda a, b: a<=b/2, more=False))
     for o in by.get(('kills','20 kills'), []): out.append(row(f"ledger: of {o['told']} blocks that were acknowledged before {o['kills']} kills, lost", [o['lost']], None, 'blocks', 'none', lambda a: a.sum()==0))
     return out
 

@@ -12,7 +12,8 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof',
            'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler',
            'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm',
-           'quick_depthwise', 'show_cam', 'to_depthwise']
+           'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs',
+           'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins']
 
 # %% ../nbs/70_all.ipynb #c002
 import cvkit.calibrate, cvkit.check, cvkit.ensemble, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner, cvkit.thresholds
@@ -43,6 +44,7 @@ from .learner import predict, timm_learner, train_counts
 from .look import show_cam
 from .losses import class_weights, make_loss
 from .margins import MarginLoss, MarginWarmup, PartialFC, margins_from_counts
+from .noise import feature_probs, label_weights, show_issues
 from .oof import Ledger
 from .pixels import Frame
 from .plan import Phase, Plan
@@ -51,8 +53,11 @@ from .report import plot_confusion, plot_errors, read_oof, save_oof, write_repor
 from .run import cvkit_run, predict_rows
 from .samplers import Balanced, PerClass, Weighted, set_sampler, train_targets
 from .scores import bootstrap, interval
+from .shift import image_features
 from .submit import check_submission, write_submission
 from .surgery import fold_batchnorm, to_depthwise
+from .tta import predict_views, show_views, tta
+from .twins import contradictions, leaks, show_twins
 
 # %% ../nbs/70_all.ipynb #c003
 _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_body', 'PixelCache', 'Accumulate', 'Compile', 'FreezeStats', 'FromMemory', 'EMA', 'GradualAugment', 'NaNGuard', 'LivePlot', 'LogCSV', 'MixUpCutMix', 'PartialEpoch', 'ProgressiveResize', 'Resume', 'Soup',
@@ -60,4 +65,4 @@ _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_bod
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission',
-         'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise']
+         'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins']

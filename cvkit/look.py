@@ -15,7 +15,7 @@ from torch import nn
 from .backbone import Body
 from .core import CvkitError, one_of
 from .learner import TimmNet
-from .report import _figure, _ink, _red, _short
+from .sheet import INK, RED, figure, short
 
 # %% ../nbs/51_look.ipynb #c005
 METHODS = dict(hires=lambda a,g: g*a,                          # Draelos and Carin 2020
@@ -101,11 +101,11 @@ def _panels(p, y, names):
     "What to explain of a row: outputs with words and colours, three at most"
     if names is None:
         true = [''] * len(p) if y is None else [f', true {o:.4g}' for o in y.view(-1).tolist()]
-        return [(i, f'{p[i]:.4g}{true[i]}', _ink) for i in range(min(3, len(p)))]
+        return [(i, f'{p[i]:.4g}{true[i]}', INK) for i in range(min(3, len(p)))]
     best = int(p.argmax())
     true = [] if y is None else [int(y)]*bool(y>=0) if y.ndim==0 else sorted((y>.5).nonzero()[:,0].tolist(), key=lambda i: p[i])
     def tell(i): return 'true' if i!=best else 'right' if i in true else 'predicted'
-    return [(i, f'{tell(i)}: {_short(names[i], 14)} {p[i]:.2f}', _red if tell(i)=='predicted' and y is not None else _ink)
+    return [(i, f'{tell(i)}: {short(names[i], 14)} {p[i]:.2f}', RED if tell(i)=='predicted' and y is not None else INK)
             for i in list(dict.fromkeys([best,*true]))[:3]]
 
 # %% ../nbs/51_look.ipynb #c034
@@ -119,12 +119,12 @@ def _lit(ax, pic, m=None):
 def _sheet(pics, heads, panels, maps):
     "A line a picture: itself, then under what is told of it the maps"
     cols = 1+len(maps)
-    fig,axes = _figure(len(pics), cols, (7/3*cols, 2.55*len(pics)))
+    fig,axes = figure(len(pics), cols, (7/3*cols, 2.55*len(pics)))
     for ax in axes: ax.axis('off')
     for i,line in enumerate(axes.reshape(-1, cols)):
         _lit(line[0], pics[i])
         for ax,m,_ in zip(line[1:], maps, panels[i]): _lit(ax, pics[i], m[i])
-        for ax,(_,words,color) in zip(line, [(None,_short(heads[i]),_ink), *panels[i]]):
+        for ax,(_,words,color) in zip(line, [(None,short(heads[i]),INK), *panels[i]]):
             ax.set_title(words, color=color, fontsize=10, parse_math=False)
     return fig
 

@@ -12,10 +12,9 @@ from html import escape
 from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image, ImageOps
-from .core import CvkitError, write_somewhere
-from .pixels import open_image
+from .core import write_somewhere
 from .scores import bootstrap
+from .sheet import BLUE, GREY, INK, PALE, RED, figure, sheet, short
 
 # %% ../nbs/50_report.ipynb #c009
 def _one_label(comp, y, p):
@@ -64,27 +63,15 @@ def read_oof(
     rows = pd.read_csv(Path(folder)/'valid.csv', dtype=str, index_col='id', keep_default_na=False)
     return rows.astype({k: float for k in (['true','predicted','loss'] if 'target' in rows else ['p','loss'])})
 
-# %% ../nbs/50_report.ipynb #c016
-_ink,_blue,_red,_pale = '#2b3440','#2f6f9f','#c2513a','#e9eef2'
-
-def _figure(rows=1, cols=1, size=(7,3), **kw):
-    "A figure and its axes, in calm colours, outside pyplot's registry"
-    fig = Figure(size, layout='constrained')
-    axes = fig.subplots(rows, cols, squeeze=False, **kw).ravel()
-    for ax in axes:
-        ax.spines[['top','right']].set_visible(False); ax.spines[:].set_color('#9aa5b0')
-        ax.tick_params(colors=_ink, labelsize=10)
-    return fig,axes
-
 # %% ../nbs/50_report.ipynb #c018
-def _label_axes(ax, x, y=None): ax.set_xlabel(x, color=_ink); ax.set_ylabel(y or '', color=_ink)
+def _label_axes(ax, x, y=None): ax.set_xlabel(x, color=INK); ax.set_ylabel(y or '', color=INK)
 
 def _shade(ax, df, x):
     "Every second phase shaded, the image size above each"
     for i,(_,part) in enumerate(df.groupby((df['size']!=df['size'].shift()).cumsum())):
         lo,hi = max(x[part.index[0]]-1, x.iloc[0]),max(x[part.index[-1]], x.iloc[0]+.02)
-        if i%2: ax.axvspan(lo, hi, color=_pale, zorder=0)
-        text = dict(transform=ax.get_xaxis_transform(), ha='center', color=_ink, fontsize=9)
+        if i%2: ax.axvspan(lo, hi, color=PALE, zorder=0)
+        text = dict(transform=ax.get_xaxis_transform(), ha='center', color=INK, fontsize=9)
         if hi-lo>.1: ax.text((lo+hi)/2, 1.02, f"{part['size'].iloc[0]} px", **text)
 
 def plot_history(
@@ -96,45 +83,29 @@ def plot_history(
     metric = metric if metric in df else next((c for c in df if c not in known and not c.startswith('lr')), None)
     df = df.reset_index(drop=True)
     x,start = df['epoch'],df.get('phase', pd.Series('', df.index))=='head start'
-    fig,axes = _figure(1, 2 if metric else 1)
-    for ax,lines in zip(axes, [dict(train_loss='#9aa5b0', valid_loss=_blue), {metric: _blue}]):
+    fig,axes = figure(1, 2 if metric else 1)
+    for ax,lines in zip(axes, [dict(train_loss=GREY, valid_loss=BLUE), {metric: BLUE}]):
         for c,color in lines.items():
             if c not in df: continue
             ax.plot(x, df[c], color=color, lw=2, label=c.replace('_',' '))
-            ax.plot(x[start], df[c][start], '*', color=_red, ms=13, label='head start' if start.any() and c!='train_loss' else None)
+            ax.plot(x[start], df[c][start], '*', color=RED, ms=13, label='head start' if start.any() and c!='train_loss' else None)
         if 'size' in df: _shade(ax, df, x)
         _label_axes(ax, 'epoch'); ax.legend(frameon=False, fontsize=9)
     if 'kept' in df and df.kept.any():
         i = df.index[df.kept.astype(bool)][-1]
-        axes[-1].plot(x[i], df[metric or 'valid_loss'][i], 'o', mfc='none', mec=_ink, ms=11)
+        axes[-1].plot(x[i], df[metric or 'valid_loss'][i], 'o', mfc='none', mec=INK, ms=11)
     return fig
 
 # %% ../nbs/50_report.ipynb #c022
-def _thumb(path, size=160):
-    "A small upright RGB picture, grey when the file cannot be read"
-    try: return ImageOps.fit(open_image(path, size), (size,size))
-    except CvkitError: return Image.new('RGB', (size,size), '#c8c8c8')
-
-def _short(o, n=22): return o if len(o := str(o))<=n else o[:n-1]+'…'
-
 def plot_errors(
     rows,    # Held-out rows, as from `oof_rows`
     n:int=12 # How many
 ) -> Figure:
     "The rows of the highest loss as a contact sheet"
     rows = rows.sort_values('loss', ascending=False, kind='stable').head(n)
-    fig,axes = _figure(-(-len(rows)//3), 3, (7, 2.75*-(-len(rows)//3)))
-    fig.get_layout_engine().set(hspace=.06)
-    for ax in axes: ax.axis('off')
-    for ax,r in zip(axes, rows.to_dict('records')):
-        ax.imshow(_thumb(r['image']))
-        if 'target' in r: true,pred = f"{r['target']} {r['true']:.4g}",f"{r['predicted']:.4g}"
-        else: true,pred = _short(r['true'] or 'none'),f"{_short(r['predicted'] or 'none')} {r['p']:.2f}"
-        look = dict(fontsize=10, parse_math=False)
-        ax.set_title(true, color=_ink, **look)
-        color = _ink if r['true']==r['predicted'] else _red
-        ax.text(.5, -.04, pred, transform=ax.transAxes, ha='center', va='top', color=color, **look)
-    return fig
+    def said(r): return (f"{r.target} {r.true:.4g}",f"{r.predicted:.4g}") if 'target' in rows else (r.true or 'none',f"{short(r.predicted or 'none', 17)} {r.p:.2f}")
+    above,below = zip(*map(said, rows.itertuples()))
+    return sheet(rows.image, above, below, rows.true!=rows.predicted)
 
 # %% ../nbs/50_report.ipynb #c026
 def _by_number(names): return sorted(names, key=lambda o: (float(o) if o.isdecimal() else np.inf, o))
@@ -146,13 +117,13 @@ def plot_confusion(
     names = _by_number(set(rows.true)|set(rows.predicted))
     n = pd.crosstab(rows.true, rows.predicted).reindex(index=names, columns=names, fill_value=0)
     k = len(names)
-    fig,(ax,) = _figure(size=(7, min(7, 2.2+.45*k)))
+    fig,(ax,) = figure(size=(7, min(7, 2.2+.45*k)))
     ax.imshow(n.div(n.sum(axis=1).clip(1), axis=0), cmap='Blues', vmin=0, vmax=1.25, aspect='auto')
-    ax.set_xticks(range(k), [_short(o, 14) for o in names], rotation=90 if k>4 else 0, parse_math=False)
-    ax.set_yticks(range(k), [_short(o, 14) for o in names], parse_math=False)
+    ax.set_xticks(range(k), [short(o, 14) for o in names], rotation=90 if k>4 else 0, parse_math=False)
+    ax.set_yticks(range(k), [short(o, 14) for o in names], parse_math=False)
     _label_axes(ax, 'predicted', 'true')
     text = dict(ha='center', va='center', fontsize=10 if k<16 else 7)
-    for i,j in np.argwhere(n.values): ax.text(j, i, n.values[i,j], color=_ink if i==j else _red, **text)
+    for i,j in np.argwhere(n.values): ax.text(j, i, n.values[i,j], color=INK if i==j else RED, **text)
     return fig
 
 def top_confusions(
@@ -170,12 +141,12 @@ def plot_residuals(
 ) -> Figure:
     "Predicted against true, a panel for each of the first four targets"
     targets = list(rows.target.unique()[:4])
-    fig,axes = _figure(-(-len(targets)//2), min(2, len(targets)), (7, 3.4*-(-len(targets)//2)))
+    fig,axes = figure(-(-len(targets)//2), min(2, len(targets)), (7, 3.4*-(-len(targets)//2)))
     for ax,t in zip(axes, targets):
         r = rows[rows.target==t]
-        ax.plot(r.true, r.predicted, '.', color=_blue, alpha=.5)
-        ax.axline([r.true.mean()]*2, slope=1, color='#9aa5b0', lw=1)
-        ax.set_title(t, fontsize=11, color=_ink, parse_math=False); _label_axes(ax, 'true', 'predicted')
+        ax.plot(r.true, r.predicted, '.', color=BLUE, alpha=.5)
+        ax.axline([r.true.mean()]*2, slope=1, color=GREY, lw=1)
+        ax.set_title(t, fontsize=11, color=INK, parse_math=False); _label_axes(ax, 'true', 'predicted')
     return fig
 
 # %% ../nbs/50_report.ipynb #c032
