@@ -1,4 +1,4 @@
-"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`.
+"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part.
 
     python bench/predict.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3] [--scratch FOLDER]
 
@@ -7,10 +7,16 @@ The peers of `ledger` and `stores` are pyarrow and duckdb, which cvkit does not 
 import shutil, signal, sqlite3, subprocess, sys, time
 from contextlib import closing
 from pathlib import Path
-import numpy as np, pandas as pd, torch
-import cvkit.tta, sets
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
+from sklearn.metrics import average_precision_score
+import cvkit.folds, cvkit.loaders, cvkit.tta, sets
 from cvkit.data import Competition
+from cvkit.headstart import fit_linear
+from cvkit.learner import timm_learner
+from cvkit.noise import feature_probs, label_quality
 from cvkit.oof import Ledger
+from cvkit.scores import bootstrap, interval
+from cvkit.shift import image_features
 from record import Bench, row
 from sets import answers
 
@@ -144,6 +150,53 @@ def tta(a, seed, name, size, epochs):
     print(chosen.steps.round(4).to_string(), chosen.alone.head(8).round(4).to_string(), sep='\n')
     return dict(found, members=[f'{v} {s}' for v,s in chosen.members])
 
+# Label errors and shift, told before anything is trained
+
+def frozen(a, name, size):
+    "The competition, frozen features of its training and test rows, and the seconds they took"
+    comp,begun = Competition(a.data/name),time.monotonic()
+    learn = timm_learner(comp.dataloaders(size, 64, augment=0), weights=a.weights)
+    return comp,*(image_features(learn, comp, df) for df in (comp.train,comp.test)),round(time.monotonic()-begun, 1)
+
+def tested(comp, a, name, train, test, rows, y=None):
+    "Accuracy on the test of a linear layer of frozen features that learned from `rows`"
+    x,y = torch.tensor(train.to_numpy()),torch.tensor(comp.y(comp.train.loc[train.index]) if y is None else y)
+    layer = fit_linear(x[rows], y[rows], len(comp.classes), F.cross_entropy, epochs=10, wd=1.)
+    with torch.no_grad(): said = np.array(comp.classes)[layer(torch.tensor(test.to_numpy())).argmax(1).numpy()]
+    return float((said==answers(a, name, comp.items(comp.test.loc[test.index]))).mean())
+
+@job({'cifar10n_noisy': {}}, 'noise', 'headstart', 'learner', 'shift', name='cifar10n_noisy', size=96)
+def labels(a, seed, name, size):
+    "Average precision of the label errors that frozen features find, in one round (cleanlab on the same probabilities) and in two; accuracy of a linear layer on the test with the labels as they are, without those that are flagged, and with those that are suggested"
+    comp,train,test,seconds = frozen(a, name, size)
+    truth = pd.read_csv(a.answers/f'{name}_train_clean.csv', dtype=str).set_index('image').label[train.index].to_numpy()
+    y,fold = comp.y(comp.train.loc[train.index]),comp.folds(5, seed=seed)[train.index].to_numpy()
+    wrong,found = np.array(comp.classes)[y]!=truth,dict(feature_seconds=seconds)
+    for r in (1,2):
+        (p,took) = timed(lambda: feature_probs(train.to_numpy(), y, fold, len(comp.classes), r, seed))
+        quality,flagged = label_quality(y, p)
+        found |= {f'precision_{r}': float(average_precision_score(wrong, -quality)), f'flagged_{r}': float(flagged.mean()), f'seconds_{r}': took}
+    rows = np.arange(len(y))
+    return dict(found, given=tested(comp, a, name, train, test, rows), dropped=tested(comp, a, name, train, test, rows[~flagged]), relabelled=tested(comp, a, name, train, test, rows, np.where(flagged, p.argmax(1), y)))
+
+@job({name: dict(name=name, size=size) for name,size in dict(trashnet=128, grocery=112, omniglot_small=96).items()}, 'shift', 'folds', 'headstart', 'learner')
+def estimate(a, seed, name, size):
+    "Accuracy that five folds promise of a linear layer of frozen features, at random and as `folds_like_test` has them, against that on the test"
+    comp,train,test,_ = frozen(a, name, size)
+    x,y,rows = torch.tensor(train.to_numpy()),comp.y(comp.train.loc[train.index]),np.arange(len(train))
+    def promised(fold):
+        right = np.zeros(len(x), bool)
+        for k in range(5):
+            held = fold==k
+            layer = fit_linear(x[~held], torch.tensor(y)[~held], len(comp.classes), F.cross_entropy, epochs=10, wd=1.)
+            with torch.no_grad(): right[held] = layer(x[held]).argmax(1).numpy()==y[held]
+        low,high = interval(bootstrap(lambda y,p: p.mean(), right, right))
+        return float(right.mean()),low,high
+    shift = comp.shift(train, test, seed)
+    fold,table = comp.folds_like_test(train, test, 5, seed=seed)
+    (random,low,high),(aware,*_) = (promised(o[train.index].to_numpy()) for o in (comp.folds(5, seed=seed),fold))
+    return dict(score=tested(comp, a, name, train, test, rows), random=random, low=low, high=high, aware=aware, auc=shift.auc, shifted=bool(shift.shifted), way=table.apart.idxmin())
+
 def summary(raw):
     "The rows of the table for which there is something"
     by,out = {},[]
@@ -156,6 +209,14 @@ def summary(raw):
         for k,said in dict(two='identity and hflip', chosen='chosen views').items():
             out.append(row(f"{arm}, plain fastai's learner, {said}: points of accuracy gained, against fastai's tta", [100*(o[k]-o['one']) for o in found], [100*(o['fastai']-o['one']) for o in found], 'points', 'as many', lambda a, b: a>=b))
             out.append(row('seconds of the same', [o[f'{k}_seconds'] for o in found], [o['fastai_seconds'] for o in found], 's', 'half', lambda a, b: a<=b/2, more=False))
+    for o in by.get(('labels','cifar10n_noisy'), [])[:1]:
+        found = by['labels','cifar10n_noisy']
+        out.append(row("cifar10n_noisy, label errors on frozen features: average precision, against cleanlab on the first round's probabilities", [o['precision_2'] for o in found], [o['precision_1'] for o in found], 'share', 'at least .85', lambda a, b: a>=.85))
+        out.append(row('accuracy of a linear layer after the repair, against the labels as they are', [100*o['dropped'] for o in found], [100*o['given'] for o in found], 'points', '3 points more', lambda a, b: a>=b+3))
+    for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='estimate'):
+        apart = [[100*abs(o[k]-o['score']) for o in found] for k in ('aware','random')]
+        goal = ('half the error',lambda a, b: a<=b/2) if all(o['shifted'] for o in found) else ('the same, no shift is seen',lambda a, b: a==b)
+        out.append(row(f"{arm}, the estimate before the test: points it is off, against random folds (train and test told apart with an area of {np.mean([o['auc'] for o in found]):.2f})", *apart, 'points', *goal, more=False))
     for o in by.get(('kills','20 kills'), []): out.append(row(f"ledger: of {o['told']} blocks that were acknowledged before {o['kills']} kills, lost", [o['lost']], None, 'blocks', 'none', lambda a: a.sum()==0))
     return out
 
