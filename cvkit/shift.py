@@ -26,7 +26,7 @@ def image_features(
     "Pooled features of each row"
     items = comp.items(df)
     found = outputs(learn, learn.dls.test_dl(items), dict(features=learn.model.features))['features']
-    return pd.DataFrame(found, items.index).groupby(level=0, sort=False).mean()
+    return pd.DataFrame(found, items.index).groupby(level=0, sort=False).mean().astype(np.float32)
 
 def told_apart(
     a, b,           # Features (n, d) and (m, d) of two sets
