@@ -7,9 +7,9 @@ __all__ = ['share_of', 'predict_views', 'tta', 'show_views', 'Views', 'one_by_on
 
 # %% ../nbs/41_tta.ipynb #c002
 import math, time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-import numpy as np, pandas as pd, torch.nn.functional as F
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from fastai.data.core import DataLoaders
 from fastcore.basics import patch
 from functools import partial
@@ -59,23 +59,27 @@ def _reading(standing, wanted):
     return standing and tuple(math.ceil(max((s or standing)[i]/share_of(v)-1e-9 for v,s in wanted)) for i in (0,1))
 
 # %% ../nbs/41_tta.ipynb #c010
-def _says(learn, what):
+def _says(learn, what, precision):
     "The function of a batch that gives `what`"
-    if one_of('content', what, ('probs','embedding'))=='probs':
-        act = getattr(learn.loss_func, 'activation', lambda x: x)
-        return lambda *x: act(learn.model(*x).float())
-    if not hasattr(learn.model, 'features'): raise CvkitError("The model has no `features` to take as an embedding: use a `timm_learner`, or give the model that method.")
-    return lambda *x: F.normalize(learn.model.features(*x).float())
+    if one_of('content', what, ('probs','embedding'))=='embedding' and not hasattr(learn.model, 'features'):
+        raise CvkitError("The model has no `features` to take as an embedding: use a `timm_learner`, or give the model that method.")
+    f,act = (learn.model,getattr(learn.loss_func, 'activation', lambda x: x)) if what=='probs' else (learn.model.features,F.normalize)
+    kind = precision and dict(bf16=torch.bfloat16, fp16=torch.float16)[one_of('precision', precision, ('bf16','fp16'))]
+    def says(x, *columns):
+        with torch.autocast(x.device.type, kind) if kind else nullcontext(): out = f(x, *columns)
+        return act(out.float())
+    return says
 
 def predict_views(
     learn,                       # A `Learner`
     dl,                          # A loader, for instance `learn.dls.test_dl(items)`
     views=('identity','hflip'),  # As for `cvkit.augment.viewed`, or pairs of that and a size
     sizes=None,                  # Sizes at which the model gets each view: sides in pixels, or (height, width); that of `dl` when `None`
-    what:str='probs'             # 'probs': the outputs after the activation of the loss; 'embedding': `model.features`, of length 1
+    what:str='probs',            # 'probs': the outputs after the activation of the loss; 'embedding': `model.features`, of length 1
+    precision:str=None           # 'bf16' or 'fp16': compute under autocast, in about half the time on a chip that has it; as the model does by itself when `None`
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
-    says,standing,wanted = _says(learn, what),_standing(dl),_wanted(views, sizes)
+    says,standing,wanted = _says(learn, what, precision),_standing(dl),_wanted(views, sizes)
     reading = _reading(standing, wanted)
     took,named = dict.fromkeys(['reading',*wanted], 0.),{}
     def seen(key, x, *columns):
@@ -97,10 +101,11 @@ def tta(
     sizes=None,                 # As for `predict_views`
     how:str='mean',             # Name in `cvkit.merge.MERGES`
     task:str='single',          # 'single', 'multi', 'ordinal' or 'regression'
-    weights=None                # Of each view at each size, in their order; all alike when `None`
+    weights=None,               # Of each view at each size, in their order; all alike when `None`
+    precision:str=None          # As for `predict_views`
 ) -> np.ndarray:                # (n, outputs), rows in the order of `dl`
     "Predictions of all views and sizes, merged"
-    found,_ = predict_views(learn, dl, views, sizes)
+    found,_ = predict_views(learn, dl, views, sizes, precision=precision)
     return merge([*found.values()], how, weights, task)
 
 # %% ../nbs/41_tta.ipynb #c025
@@ -129,10 +134,11 @@ def predict(self:Ledger,
     views=('identity','hflip'), # As for `predict_views`
     sizes=None,                 # As for `predict_views`
     what:str='probs',           # As for `predict_views`
+    precision:str=None,         # As for `predict_views`
     **keys                      # `fold`, `run`, `epoch` of `Ledger.add`
 ) -> dict:                      # Seconds for 1,000 images by (view, side), with those of reading
     "Predict all images of `dl` in all views at all sizes, and keep each for itself"
-    found,seconds = predict_views(learn, dl, views, sizes, what)
+    found,seconds = predict_views(learn, dl, views, sizes, what, precision)
     for (view,size),preds in found.items(): self.add(ids, preds, kind, view=view, size=size, what=what, **keys)
     return seconds
 
@@ -140,7 +146,7 @@ def predict(self:Ledger,
 @dataclass
 class Views:
     "Views that were chosen, and what speaks for them"
-    members:list         # (view, side), the first of them without any augmentation
+    members:list         # (view, side), in the order in which they were taken
     how:str              # As for `merge`
     task:str             # As for `merge`
     alone:pd.DataFrame   # A row for each view at each size: its score, and seconds for 1,000 images
@@ -165,14 +171,15 @@ def one_by_one(
     first,             # The member to begin with
     how:str='mean',    # As for `merge`
     task:str='single', # As for `merge`
-    most:int=8         # Members to add
+    most:int=8,        # Members to add
+    fits=lambda taken: True # Whether so many members may be taken
 ):                     # Of each step: the member, the merged predictions, the gain, and its standard error
     "Add members to the first, always the one with which the mean is best"
     sign,total,taken = 1 if metric.maximize else -1,space[first],[first]
     now = back(total, how, task)
     score,draws = metric(y, now),bootstrap(metric, y, now)
     yield first,now,0.,0.
-    while len(taken)<=most and (rest := [k for k in space if k not in taken]):
+    while len(taken)<=most and (rest := [k for k in space if k not in taken and fits([*taken,k])]):
         merged = {k: back((total+space[k])/(len(taken)+1), how, task) for k in rest}
         pick = max(rest, key=lambda k: sign*metric(y, merged[k]))
         total,taken,now = total+space[pick],[*taken,pick],merged[pick]
@@ -204,8 +211,10 @@ def choose_views(self:Ledger,
     seconds:dict=None, # From `Ledger.predict`, for the tables
     how:str='mean',    # As for `merge`
     metric=None,       # What is shown: a `Metric` or its name; that of the competition when `None`
-    first=None,        # (view, side) to begin with; 'identity' at the side at which it is best when `None`
+    first=None,        # (view, side) to begin with; the best single one when `None`
     most:int=8,        # Views to try to add
+    most_seconds:float=math.inf, # For 1,000 images, reading included
+    sure:float=.5,     # Standard errors by which a view has to gain
     least:float=.005,  # Share of the answers that a view has to move
     **kw               # `run`, `fold`, `epoch` of `Ledger.get`
 ) -> Views:
@@ -214,13 +223,16 @@ def choose_views(self:Ledger,
     metric,judge = get_metric(metric or comp.metric),get_metric('log_loss') if comp.task in ('single','multi') else comp.metric
     y,members = self.view_members(comp, **kw)
     best = lambda keys: max(keys, key=lambda k: judge(y, members[k])*(1 if judge.maximize else -1))
+    if not seconds and most_seconds<math.inf: raise CvkitError("A limit of seconds needs what each view takes: give `seconds`, which `ledger.predict` returns.")
     if first and first not in members: raise CvkitError(f"The ledger at {self.path} has no view {first}: take one of {', '.join(map(str, [*members][:5]))}.")
-    first = first or best([k for k in members if k[0]=='identity'] or [*members])
+    fits = [k for k in members if not seconds or _cost(seconds, [k])<=most_seconds]
+    if not fits: raise CvkitError(f"No view fits into {most_seconds:g} seconds for 1,000 images: the shortest takes {min(_cost(seconds, [k]) for k in members):.3g}.")
+    first = first or best(fits)
     rows,taken,worth = [],[],True
-    for k,preds,gain,error in one_by_one({k: into(o, how, comp.task) for k,o in members.items()}, y, judge, first, how, comp.task, most):
+    for k,preds,gain,error in one_by_one({k: into(o, how, comp.task) for k,o in members.items()}, y, judge, first, how, comp.task, most, lambda taken: not seconds or _cost(seconds, taken)<=most_seconds):
         moved = _moved(comp.task, before, preds, np.std(y)) if rows else 1.
         taken.append(k)
-        worth,before = worth and (not rows or gain>2*error and moved>=least),preds
+        worth,before = worth and (not rows or gain>sure*error and moved>=least),preds
         low,high = interval(bootstrap(metric, y, preds))
         rows.append(dict(view=k[0], size=k[1], score=metric(y, preds), low=low, high=high, gain=gain, error=error, moved=moved, seconds=_cost(seconds, taken), worth=worth))
     steps = pd.DataFrame(rows)
