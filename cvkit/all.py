@@ -13,7 +13,8 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler',
            'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm',
            'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs',
-           'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins']
+           'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins',
+           'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
 
 # %% ../nbs/70_all.ipynb #c002
 import cvkit.calibrate, cvkit.check, cvkit.ensemble, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner, cvkit.thresholds
@@ -50,9 +51,11 @@ from .pixels import Frame
 from .plan import Phase, Plan
 from .probe import bearable
 from .report import plot_confusion, plot_errors, read_oof, save_oof, write_report
+from .retrieval import choose_threshold, expanded, open_set, rank_classes, rerank, with_new
 from .run import cvkit_run, predict_rows
 from .samplers import Balanced, PerClass, Weighted, set_sampler, train_targets
 from .scores import bootstrap, interval
+from .search import nearest
 from .shift import image_features
 from .submit import check_submission, write_submission
 from .surgery import fold_batchnorm, to_depthwise
@@ -65,4 +68,4 @@ _all_ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_bod
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission',
-         'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins']
+         'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
