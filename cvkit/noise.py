@@ -144,8 +144,8 @@ def repair_scores(self:Ledger,
     metric = get_metric(metric or comp.metric)
     (y,a),(_,b) = (self.held_out(comp, run=o) for o in (before,after))
     if set(a.index)!=set(b.index): raise CvkitError(f"The runs '{before}' and '{after}' held out other rows: predict the same ones with both.")
+    doubted,rows = issues.wrong.reindex(a.index).fillna(False).to_numpy(bool),{}
     a,b,sign = a.to_numpy(),b.loc[a.index].to_numpy(),1 if metric.maximize else -1
-    doubted,rows = issues.wrong.reindex(self.held_out(comp, run=before)[1].index).fillna(False).to_numpy(bool),{}
     for name,keep in (('all',np.ones(len(y), bool)), ('not doubted',~doubted)):
         draws = sign*(bootstrap(metric, y[keep], b[keep], n=n)-bootstrap(metric, y[keep], a[keep], n=n))
         scores = metric(y[keep], a[keep]),metric(y[keep], b[keep])

@@ -7,14 +7,13 @@ __all__ = ['image_features', 'told_apart', 'Shift', 'visits']
 
 # %% ../nbs/44b_shift.ipynb #c002
 from dataclasses import dataclass
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import CvkitError
 from .data import Competition
 from .learner import outputs
-from .oof import Ledger
 from .scores import bootstrap, interval
-from .sheet import BLUE, GREY, INK, figure, sheet
+from .sheet import sheet
 import cvkit.folds, cvkit.loaders
 
 # %% ../nbs/44b_shift.ipynb #c005

@@ -218,7 +218,7 @@ def choose_views(self:Ledger,
     least:float=.005,  # Share of the answers that a view has to move
     **kw               # `run`, `fold`, `epoch` of `Ledger.get`
 ) -> Views:
-    "Add views to the first as long as they gain more than chance on the held-out rows, and move answers"
+    "Add views to the best one as long as they help on the held-out rows, move answers and fit into the seconds"
     one_of('way to merge', how, MERGES)
     metric,judge = get_metric(metric or comp.metric),get_metric('log_loss') if comp.task in ('single','multi') else comp.metric
     y,members = self.view_members(comp, **kw)
