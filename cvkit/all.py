@@ -17,7 +17,7 @@ __all__ = ['Augment', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_b
            'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
 
 # %% ../nbs/70_all.ipynb #c002
-import cvkit.calibrate, cvkit.check, cvkit.ensemble, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner, cvkit.thresholds
+import cvkit.calibrate, cvkit.check, cvkit.ensemble, cvkit.expect, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.runner, cvkit.thresholds
 from .augment import Augment
 from .backbone import lite0_weights, param_groups, stage_splitter, timm_body
 from .cache import PixelCache

@@ -17,7 +17,7 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper, Adam
 from fastai.torch_core import TensorImage
 from contextlib import nullcontext
-from fastcore.basics import noop, patch
+from fastcore.basics import noop
 from fastcore.meta import delegates
 from functools import partial
 from torch import nn

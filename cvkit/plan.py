@@ -38,7 +38,7 @@ class Phase:
     schedule:str='cosine'       # A name in `SCHEDULES`
     warmup:float|str=.15        # Share of the steps in which the rate rises, linearly, from 1 % of its peak; or '500 steps', '2 epochs'
     label_smoothing:float=None  # Of the loss; its own when `None`
-    augment:float=1.            # Strength of the random augmentation, 0 to 1
+    augment:float=1.            # Strength of the random augmentation, as a share of that of the loaders, 0 to 1
     mix:float=0.                # Share of the batches whose images are blended, by MixUp or CutMix
     ramp:bool=False             # `augment` and `mix` rise, hold, fall and are off at the end: see `cvkit.callback.gradual.ramp`
     ema:float=0.                # Average the weights with this greatest decay, see `EMA`; 0: do not

@@ -45,13 +45,14 @@ def oof_rows(
 def save_oof(
     folder, # A run folder
     comp,   # A `Competition`
-    preds   # Out-of-fold predictions by id, for some or all training rows
-) -> dict:  # Name of the metric, score, spread, number of rows
+    preds,  # Out-of-fold predictions by id, for some or all training rows
+    **facts # More for `score.json`, such as the `expected` accuracy on the test with its `low` and `high` end
+) -> dict:  # Name of the metric, score, spread, number of rows, `facts`
     "Keep the held-out rows and their score in the run folder"
     df = comp.train.loc[comp.train.index.intersection(preds.index, sort=False)]
     y,p = comp.y(df),preds.loc[df.index, comp.classes or comp.targets].values
     score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df),
-                 score=float(comp.metric(y, p)), spread=float(np.nanstd(bootstrap(comp.metric, y, p, n=50))))
+                 score=float(comp.metric(y, p)), spread=float(np.nanstd(bootstrap(comp.metric, y, p, n=50))), **facts)
     write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id'))
     write_somewhere(Path(folder)/'score.json', json.dumps(score, indent=1))
     return score
@@ -201,7 +202,8 @@ def _read(folder, name): return json.loads((folder/name).read_text())
 
 def _headline(folder):
     score,run = _read(folder, 'score.json'),_read(folder, 'run.json') if (folder/'run.json').exists() else {}
-    facts = [f"{score['n']} held-out images", run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
+    test = f"{score['expected']:.3f} ({score['low']:.3f} to {score['high']:.3f}) expected of the test" if 'expected' in score else None
+    facts = [f"{score['n']} held-out images", test, run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
     files = ''.join(f'<p class=facts>{k}: <code>{escape(str(v))}</code></p>' for k,v in [('Run folder',folder.resolve()),('Submission',run.get('submission'))] if v)
     return (f"<p class=score>{score['score']:.4f} <small>± {score['spread']:.4f} {escape(score['metric'])}</small></p>"
             f"<p class=facts>{escape(' · '.join(str(o) for o in facts if o))}</p>{files}")

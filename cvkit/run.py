@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Run', 'guess_size', 'guess_flip', 'make_learner', 'predict_rows', 'keep_plan', 'train_fold', 'new_folder',
-           'fold_alone', 'join_parts', 'train_folds', 'cvkit_run', 'finish', 'submit_from', 'go_on']
+           'fold_alone', 'join_parts', 'train_folds', 'cvkit_run', 'expectation', 'finish', 'submit_from', 'go_on']
 
 # %% ../nbs/61_run.ipynb #c002
 import json, math, os, shutil, time
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch
 from filelock import FileLock, Timeout
 from PIL import Image
-import cvkit.check, cvkit.loaders, cvkit.runner
+import cvkit.check, cvkit.expect, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
@@ -438,6 +438,16 @@ def cvkit_run(
     with _alone(folder): return train_folds(run, comp, folder, begun)
 
 # %% ../nbs/61_run.ipynb #c031
+def expectation(
+    run, comp, ledger # As in `train_fold`
+) -> dict:            # For `save_oof`; empty where nothing can be expected
+    "What the confidence of the models says of their accuracy on the test, and a warning where the test looks otherwise than the held-out rows"
+    if comp.task!='single': return {}
+    try: e = ledger.expected(comp)
+    except CvkitError: return {}
+    if e.shifted: run.warn(f"the test images look otherwise than the held-out ones ({e.auc:.0%} of the pairs, where 50% are alike): expect {e.accuracy:.3f} right ({e.low:.3f} to {e.high:.3f}), whatever the score says")
+    return dict(expected=e.accuracy, low=e.low, high=e.high)
+
 def finish(
     run, comp, ledger, # As in `train_fold`
     folder,            # Run folder
@@ -450,12 +460,12 @@ def finish(
     if 'test' in have:
         try: run.submission = str(write_submission(comp, ledger.get('test'), Path(out).resolve()))
         except CvkitError as e: failure = failure or e
-    score = save_oof(folder, comp, ledger.get('valid')) if 'valid' in have else None
+    score = save_oof(folder, comp, ledger.get('valid'), **expectation(run, comp, ledger)) if 'valid' in have else None
     run.save(folder)
     if score:
         try: write_report(folder)
         except Exception as e: run.warn(f"there is no report, {type(e).__name__}: {e}")
-        print(f"{score['metric']} {score['score']:.4f} ± {score['spread']:.4f} on {score['n']} held-out rows")
+        print(f"{score['metric']} {score['score']:.4f} ± {score['spread']:.4f} on {score['n']} held-out rows{', {:.3f} ({:.3f} to {:.3f}) right expected of the test'.format(*(score[k] for k in ('expected','low','high'))) if 'expected' in score else ''}")
     run.seconds['submission and report'] = time.monotonic()-begun
     run.save(folder)
     print(f"{f'{run.submission} is written. ' if run.submission else 'There is no submission yet. '}Run folder: {folder}", flush=True)

@@ -182,7 +182,7 @@ def turn(self:RunPlan, pos):
     "Everything for this epoch, whatever its place in the whole"
     p, n, (hypers,smoothing) = self.phase, self.dls.train.n, self.was[3:]
     now = p.at(self.epoch-self.starts[self.at], self.was[1])
-    set_size(self.dls, now['size'], p.valid_size or p.size); set_augment(self.dls, now['augment'])
+    set_size(self.dls, now['size'], p.valid_size or p.size); set_augment(self.dls, now['augment']*(self.was[2] or 0))
     if (bs := min(n, now['bs']))!=self.dls.train.bs: set_bs(self.dls, bs)
     self.factor, self.blend.p, self.memory.views = now['rate'], now['mix'], p.views
     self.set_learn({**hypers, **({} if p.wd is None else dict(wd=p.wd))}, smoothing if p.label_smoothing is None else [p.label_smoothing]*len(smoothing))
