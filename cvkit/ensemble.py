@@ -13,7 +13,7 @@ from .core import CvkitError, one_of
 from .merge import MERGES, back, into, merge
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, interval
+from .scores import bootstrap, interval, parts_of
 
 # %% ../nbs/42_ensemble.ipynb #c005
 def greedy(
@@ -55,19 +55,7 @@ def nested(
     return out
 
 # %% ../nbs/42_ensemble.ipynb #c014
-@patch
-def members(self:Ledger,
-    kind:str,         # 'valid' or 'test'
-    by=('run',),      # Keys that tell members apart: 'run', 'view', 'size', 'epoch'
-    **kw              # More of `get`: `fold`, `run`, `view`, ...
-) -> dict:            # Predictions by id for each member
-    "Predictions of each member"
-    for o in by: one_of('key of members', o, ('run','view','size','epoch','fold'))
-    b = self.blocks()
-    b = b[(b.kind==kind) & (b.what=='probs')]
-    for k,v in kw.items(): b = b[b[k]==v]
-    keys = [tuple(o) for o in b[list(by)].drop_duplicates().sort_values(list(by)).values.tolist()]
-    return {' '.join(map(str, o)): self.get(kind, **{**kw, **dict(zip(by, o))}) for o in keys}
+def _name(member): return member if isinstance(member, str) else ' '.join(map(str, member)) if isinstance(member, tuple) else str(member)
 
 @dataclass
 class Blend:
@@ -78,7 +66,8 @@ class Blend:
     scores:pd.DataFrame  # A row a member, then the mean and the chosen blend: score, lower and upper end of its interval, weight
     metric:str           # What was scored
     def __call__(self, members) -> pd.DataFrame:
-        "The blend of `members`: predictions by id for each, with the names of `weights`"
+        "The blend of `members`: predictions by id for each, as from `Ledger.members`"
+        members = {_name(k): o for k,o in members.items()}
         if lost := set(self.weights.index)-set(members): raise CvkitError(f"The blend takes {', '.join(self.weights.index)}, and there is no {', '.join(sorted(lost))}: predict with the same members.")
         first = members[self.weights.index[0]]
         stack = [members[o].reindex(first.index).values for o in self.weights.index]
@@ -98,12 +87,10 @@ def blend(self:Ledger,
 ) -> Blend:
     "The blend of what this ledger holds out of fold: the mean of all members, or chosen weights where they earn it"
     one_of('way to merge', how, MERGES)
-    metric,found = get_metric(metric or comp.metric),self.members('valid', by, **kw)
-    if not found: raise CvkitError(f"The ledger at {self.path} has no held-out predictions to blend: predict with two runs or more.")
-    ids = [o for o in comp.train.index.unique() if all(o in p.index for p in found.values())]
-    if not ids: raise CvkitError(f"The {len(found)} members in {self.path} have no training image of this competition in common: predict the same folds with each.")
-    y,stack = comp.y(comp.train.loc[ids]),np.stack([p.loc[ids].values for p in found.values()])
-    parted = comp.folds(parts, seed=seed).reindex(ids).to_numpy()
+    metric,(ids,y,found) = get_metric(metric or comp.metric),self.in_common(comp, by, **kw)
+    found = {_name(k): p for k,p in found.items()}
+    stack = np.stack([*found.values()])
+    parted = parts_of(comp, ids, parts, seed)
     chosen = nested(stack, y, metric, parted, how, comp.task)
     tried = {**dict(zip(found, stack)), 'mean of all': merge(stack, how, task=comp.task), 'chosen': chosen}
     draws = {k: bootstrap(metric, y, p) for k,p in tried.items()}

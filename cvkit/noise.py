@@ -15,7 +15,7 @@ from .data import Competition
 from .headstart import fit_linear
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, interval
+from .scores import gained
 from .sheet import sheet
 
 # %% ../nbs/44_noise.ipynb #c005
@@ -145,10 +145,8 @@ def repair_scores(self:Ledger,
     (y,a),(_,b) = (self.held_out(comp, run=o) for o in (before,after))
     if set(a.index)!=set(b.index): raise CvkitError(f"The runs '{before}' and '{after}' held out other rows: predict the same ones with both.")
     doubted,rows = issues.wrong.reindex(a.index).fillna(False).to_numpy(bool),{}
-    a,b,sign = a.to_numpy(),b.loc[a.index].to_numpy(),1 if metric.maximize else -1
+    a,b = a.to_numpy(),b.loc[a.index].to_numpy()
     for name,keep in (('all',np.ones(len(y), bool)), ('not doubted',~doubted)):
-        draws = sign*(bootstrap(metric, y[keep], b[keep], n=n)-bootstrap(metric, y[keep], a[keep], n=n))
-        scores = metric(y[keep], a[keep]),metric(y[keep], b[keep])
-        low,high = interval(draws)
-        rows[name] = dict(before=scores[0], after=scores[1], gain=sign*(scores[1]-scores[0]), low=low, high=high, rows=int(keep.sum()))
+        gain,_,low,high = gained(metric, y[keep], a[keep], b[keep], n=n)
+        rows[name] = dict(before=metric(y[keep], a[keep]), after=metric(y[keep], b[keep]), gain=gain, low=low, high=high, rows=int(keep.sum()))
     return pd.DataFrame.from_dict(rows, orient='index')

@@ -186,22 +186,6 @@ def one_by_one(
         before,score,drawn,draws = score,metric(y, now),draws,bootstrap(metric, y, now)
         yield pick,now,sign*(score-before),float(np.nanstd(draws-drawn))
 
-# %% ../nbs/41_tta.ipynb #c035
-@patch
-def view_members(self:Ledger,
-    comp,    # The `Competition` with the answers
-    **kw     # `run`, `fold`, `epoch` of `Ledger.get`
-) -> tuple:  # Answers of the rows that all have, and predictions of them (rows, columns) by (view, side)
-    "The held-out rows in each view at each size"
-    b = self.blocks()
-    for k,v in dict(kind='valid', what='probs', **kw).items(): b = b[b[k]==v]
-    keys = sorted(map(tuple, b[['view','size']].drop_duplicates().values.tolist()))
-    if not keys: raise CvkitError(f"The ledger at {self.path} has no held-out predictions: predict some views first, `ledger.predict(learn, dl, ids)`.")
-    frames = {(v,s): self.get('valid', view=v, size=s, **kw) for v,s in keys}
-    ids = [o for o in comp.train.index.unique() if all(o in f.index for f in frames.values())]
-    if not ids: raise CvkitError(f"The views in {self.path} have no training image in common: predict the same rows in each.")
-    return comp.y(comp.train.loc[ids]),{k: f.loc[ids].to_numpy() for k,f in frames.items()}
-
 # %% ../nbs/41_tta.ipynb #c037
 def _cost(seconds, members): return seconds['reading']+sum(seconds[m] for m in members) if seconds else math.nan
 
@@ -221,7 +205,7 @@ def choose_views(self:Ledger,
     "Add views to the best one as long as they help on the held-out rows, move answers and fit into the seconds"
     one_of('way to merge', how, MERGES)
     metric,judge = get_metric(metric or comp.metric),get_metric('log_loss') if comp.task in ('single','multi') else comp.metric
-    y,members = self.view_members(comp, **kw)
+    _,y,members = self.in_common(comp, ('view','size'), **kw)
     best = lambda keys: max(keys, key=lambda k: judge(y, members[k])*(1 if judge.maximize else -1))
     if not seconds and most_seconds<math.inf: raise CvkitError("A limit of seconds needs what each view takes: give `seconds`, which `ledger.predict` returns.")
     if first and first not in members: raise CvkitError(f"The ledger at {self.path} has no view {first}: take one of {', '.join(map(str, [*members][:5]))}.")
