@@ -7,12 +7,13 @@ __all__ = ['Expected', 'thresholded']
 
 # %% ../nbs/42c_expect.ipynb #c002
 from dataclasses import dataclass
-import numpy as np
+import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import CvkitError
 from .oof import Ledger
-from .scores import bootstrap, interval
+from .scores import draws, interval
 from .sheet import BLUE, GREY, INK, RED, figure
+import cvkit.folds
 
 # %% ../nbs/42c_expect.ipynb #c005
 @dataclass
@@ -31,46 +32,50 @@ class Expected:
         said = f"{self.held_out:.3f} of the held-out rows are right, expect {self.accuracy:.3f} of the test ({self.low:.3f} to {self.high:.3f})"
         return said + (f": it looks otherwise, of {self.auc:.0%} of the pairs the model is surer of the held-out image" if self.shifted else '')
 
+def _surer(held, test):
+    "Share of the pairs in which the held-out row is surer; ties count half"
+    t = np.sort(test)
+    return float((np.searchsorted(t, held, 'left')+np.searchsorted(t, held, 'right')).mean()/2/len(t))
+
+_MOST = 10_000 # Rows of each that are drawn from: more would not move the ends of an interval
+
 def thresholded(
-    right, # Which held-out rows are right (rows,)
-    held,  # Confidence of the held-out rows (rows,)
-    test,  # Confidence of the test rows (others,)
-    n:int=200,     # Draws
-    seed:int=0     # Of the rows that are drawn, at most 10,000 of each
-) -> tuple: # Accuracy to expect, with draws of it by bootstrap (n,); share of pairs in which the held-out row is surer, with draws of that (n,); the threshold
+    right,       # Which held-out rows are right (rows,)
+    held,        # Confidence of the held-out rows (rows,)
+    test,        # Confidence of the test rows (others,)
+    groups=None, # As for `cvkit.scores.draws`, of the held-out rows
+    n:int=200,   # Draws
+    seed:int=0   # Of the draws: the same ones of the test rows for every fold
+) -> tuple: # Accuracy to expect, with draws of it (n,); share of pairs in which the held-out row is surer, with draws of that (n,); the threshold
     "Average thresholded confidence (Garg et al., 2022), and how far the test is from the held-out rows"
-    from scipy.stats import rankdata
-    rng = np.random.default_rng(seed)
-    held,right = np.asarray(held),np.asarray(right, bool)
-    few,test = rng.permutation(len(held))[:10_000],np.asarray(test)
-    part = rng.permutation(test)[:10_000]
-    threshold = lambda c,ok: np.quantile(c, 1-ok.mean())
-    def surer(is_held, c):
-        k = is_held.sum()
-        return (rankdata(c)[is_held].sum()-k*(k+1)/2)/max(1, k*(len(c)-k))
-    drawn = iter(bootstrap(lambda ok,c: threshold(c, ok), right[few], held[few], n=n, seed=seed))
-    shares = bootstrap(lambda c,_: (c>=next(drawn)).mean(), part, part, n=n, seed=seed+1)
-    both,is_held = np.r_[held[few],part],np.arange(len(few)+len(part))<len(few)
-    at = threshold(held, right)
-    return float((test>=at).mean()),shares,float(surer(is_held, both)),bootstrap(surer, is_held, both, n=n, seed=seed),float(at)
+    right,held,test = np.asarray(right, bool),np.asarray(held),np.asarray(test)
+    def threshold(rows): return float(np.quantile(held[rows], 1-right[rows].mean()))
+    few,part = (np.random.default_rng(seed).permutation(len(o))[:_MOST] for o in (held,test))
+    h,t,groups,shares,aucs = held[few],test[part],None if groups is None else np.asarray(groups)[few],[],[]
+    for i,j in zip(draws(len(h), groups, n, seed), draws(len(t), None, n, seed+1)):
+        shares.append((t[j]>=threshold(few[i])).mean())
+        aucs.append(_surer(h[i], t[j]))
+    at = threshold(np.arange(len(held)))
+    return float((test>=at).mean()),np.array(shares),_surer(held, test),np.array(aucs),at
 
 # %% ../nbs/42c_expect.ipynb #c011
 @patch
 def expected(self:Ledger,
     comp,    # The `Competition` with the answers of the held-out rows
-    **kw     # `run`, `view`, `size` of `Ledger.get`
+    **kw     # `run`, `fold`, `view`, `size` of `Ledger.get`
 ) -> Expected:
-    "What share of the test rows one model has right: each fold's held-out rows against what it says of the test, the mean over the folds"
+    "What share of the test rows one model has right: of each run and fold the held-out rows against what it says of the test, the mean of all"
     if comp.task!='single': raise CvkitError(f"An accuracy is expected of one label an image, and this competition has the task '{comp.task}'.")
     b = self.blocks()
     for k,v in dict(what='probs', **kw).items(): b = b[b[k]==v]
-    both = sorted(set(b.fold[b.kind=='valid'])&set(b.fold[b.kind=='test']))
-    if not both: raise CvkitError(f"The ledger at {self.path} has no fold with predictions of held-out and of test rows: predict both with one model.")
-    parts,folds = [],[]
-    for f in both:
-        y,p = self.held_out(comp, fold=f, **kw)
-        right,held,test = p.values.argmax(1)==y,p.values.max(1),self.get('test', fold=f, **kw).values.max(1)
-        *found,at = thresholded(right, held, test)
+    has = {kind: set(b.loc[b.kind==kind, ['run','fold']].itertuples(index=False, name=None)) for kind in ('valid','test')}
+    if not (both := sorted(has['valid']&has['test'])): raise CvkitError(f"The ledger at {self.path} has no fold with predictions of held-out and of test rows: predict both with one model.")
+    together,parts,folds = pd.Series(comp.together(duplicates=False), comp.train.index),[],[]
+    for run,fold in both:
+        keys = {**kw, 'run': run, 'fold': fold}
+        y,p = self.held_out(comp, **keys)
+        right,held,test = p.values.argmax(1)==y,p.values.max(1),self.get('test', **keys).sort_index().values.max(1)
+        *found,at = thresholded(right, held, test, together[p.index].to_numpy())
         parts.append((right.mean(),*found)); folds.append((held,right,test,at))
     held_out,share,shares,auc,aucs = (np.mean(o, axis=0) for o in zip(*parts))
     return Expected(float(held_out), float(share), *interval(shares), float(auc), interval(aucs)[0], folds)
