@@ -26,11 +26,11 @@ def expected_ids(
     comp       # A `Competition`
 ) -> pd.Series: # The id of the test table by the id of the file, in the order of the file
     "The rows a submission must have now: those of `comp.test`, in the sample's order and spelling"
-    own = list(comp.test.index)
+    own = list(dict.fromkeys(comp.test.index))
     if comp.sample is None: return pd.Series(own, own, dtype=object)
     known = list(comp.sample.iloc[:,0])
     by_file = dict(zip(_spell(own, known), own))
-    order = [o for o in known if o in by_file]
+    order = list(dict.fromkeys(o for o in known if o in by_file))
     seen = set(order)
     order += [o for o in by_file if o not in seen]
     return pd.Series([by_file[o] for o in order], order, dtype=object)
