@@ -7,7 +7,7 @@ parser = ConfigParser(delimiters=['='])
 parser.read(Path(__file__).parent/'settings.ini', encoding='utf-8')
 cfg = parser['DEFAULT']
 words = lambda key: cfg.get(key, '').split()
-extras = {name: words(f'{name}_requirements') for name in ('demo', 'fast', 'formats', 'parallel', 'cluster', 'noise', 'tpu', 'dev')}
+extras = {name: words(f'{name}_requirements') for name in ('demo', 'fast', 'formats', 'parallel', 'cluster', 'noise', 'index', 'tpu', 'dev')}
 
 setup(
     name             = cfg['lib_name'],

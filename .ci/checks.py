@@ -115,7 +115,7 @@ def check_docs():
         if len(pages)!=len(notebooks()) or not all(p.stat().st_size for p in pages):
             raise Broken("a page is missing or empty")
 
-EXTRAS = 'fast_', 'formats_', 'parallel_', 'cluster_', 'noise_', 'tpu_' # cvkit does without them
+EXTRAS = 'fast_', 'formats_', 'parallel_', 'cluster_', 'noise_', 'index_', 'tpu_' # cvkit does without them
 
 def required(*kinds):
     "The requirements of `kinds` as settings.ini has them"
