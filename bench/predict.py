@@ -1,22 +1,27 @@
-"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part.
+"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part, pseudo-labels against none.
 
     python bench/predict.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3] [--scratch FOLDER]
 
-The peers of `ledger` and `stores` are pyarrow and duckdb, which cvkit does not need: install them beside it. `ledger`, `stores` and `tta` want a machine without other work. How a bench goes on: `record.py`.
+The peers of `ledger`, `stores` and `search` are pyarrow, duckdb and usearch, which cvkit does not need: install them beside it. `ledger`, `stores`, `search` and `tta` want a machine without other work. How a bench goes on: `record.py`.
 """
-import shutil, signal, sqlite3, subprocess, sys, time
+import resource, shutil, signal, sqlite3, subprocess, sys, time
 from contextlib import closing
+from copy import copy
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from sklearn.metrics import average_precision_score
-import cvkit.folds, cvkit.loaders, cvkit.tta, sets
-from cvkit.core import chip
+import cvkit.folds, cvkit.loaders, cvkit.runner, cvkit.tta, sets
+from cvkit.core import chip, seed_all
 from cvkit.data import Competition
 from cvkit.headstart import fit_linear
-from cvkit.learner import timm_learner
+from cvkit.index import Index
+from cvkit.learner import predict, timm_learner
 from cvkit.noise import feature_probs, label_quality
 from cvkit.oof import Ledger
+from cvkit.plan import Plan
+from cvkit.pseudo import pseudo_rounds
 from cvkit.scores import bootstrap, interval
+from cvkit.search import nearest
 from cvkit.shift import image_features
 from record import Bench, row
 from sets import answers
@@ -199,6 +204,56 @@ def estimate(a, seed, name, size):
     (random,low,high),(aware,*_) = (promised(o[train.index].to_numpy()) for o in (comp.folds(5, seed=seed),fold))
     return dict(score=tested(comp, a, name, train, test, rows), random=random, low=low, high=high, aware=aware, auc=shift.auc, shifted=bool(shift.shifted), way=table.apart.idxmin())
 
+@job({'a tenth of the labels of grocery': {}}, 'pseudo', 'search', 'calibrate', 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'loaders', 'augment', name='grocery', size=112, images=3000)
+def pseudo(a, seed, name, size, images):
+    "Accuracy of three folds' mean on the test with a tenth of the labels, and with a round of pseudo-labels for the other rows; every model sees as many images. The answers of those rows say how many of the new labels are right"
+    comp,rng = Competition(a.data/name),np.random.default_rng(seed)
+    labelled = np.concatenate([rng.choice(rows, max(3, round(len(rows)/10)), replace=False) for rows in comp.train.groupby('label').indices.values()])
+    few,heap = copy(comp),comp.train.drop(comp.train.index[labelled])
+    few.train = comp.train.iloc[np.sort(labelled)]
+    def fit(part, held, weights):
+        seed_all(seed)
+        learn = timm_learner(part.dataloaders(size, 32, valid=held, seed=seed), weights=a.weights, head='cosine', label_smoothing=.1)
+        with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan.default(size, images/(~held).sum()))
+        return learn
+    ledger = few.ledger(empty(a.scratch/'pseudo'))
+    found,took = timed(lambda: pseudo_rounds(few, ledger, fit, heap.drop(columns='label'), few.folds(3, seed=seed), views=('identity','hflip'), allowed=True, least=.5))
+    truth,chosen = pd.Series(answers(a, name, comp.items(comp.test)), comp.test.index),ledger.sure_labels(few, 0, ['round 0 labels'], least=.5)
+    before,after = (float((ledger.get('test', run=o).idxmax(axis=1)==truth).mean()) for o, in found.runs)
+    return dict(before=before, after=after, stays=found.best, held_out=[*found.scores.score], labelled=len(few.train), labels=len(chosen), of=len(heap), right=float((chosen.label==heap.label[chosen.index]).mean()), seconds=took)
+
+# An index for millions
+
+def clustered(n, d, queries, seed):
+    "Vectors around as many centres as a large gallery has individuals, fifty each, and queries around the same"
+    rng = np.random.default_rng(seed)
+    centres,out = rng.standard_normal((n//50,d), np.float32),np.empty((n+queries,d), np.float32)
+    for i in range(0, len(out), 2**16):
+        part = out[i:i+2**16]
+        part[:] = centres[rng.integers(0, len(centres), len(part))]+.7*rng.standard_normal(part.shape, np.float32)
+    return out[:n],out[n:]
+
+def hnsw(gallery, queries, k):
+    "usearch at its defaults, in half precision: positions, seconds to build and to search"
+    from usearch.index import Index as Graph
+    graph = Graph(ndim=gallery.shape[1], metric='cos', dtype='f16')
+    _,building = timed(lambda: graph.add(np.arange(len(gallery)), gallery))
+    found,took = timed(lambda: graph.search(queries, k))
+    return found.keys,building,took
+
+@job({f'{n:,} x 512': dict(n=n) for n in (200_000,1_000_000)}, 'search', 'index', d=512, queries=10_000, k=5)
+def search(a, seed, n, d, queries, k):
+    "Seconds for the five nearest of so many queries, exactly and by the index, with what building takes and the recall; for the smaller gallery those of a graph (usearch) as well"
+    gallery,asked = clustered(n, d, queries, seed)
+    (_,true),exact = timed(lambda: nearest(asked, gallery, k))
+    recall = lambda at: float(np.mean([len(np.intersect1d(x, y)) for x,y in zip(at, true)])/k)
+    index,building = timed(lambda: Index(gallery, k=k))
+    (_,at),took = timed(lambda: index(asked, k))
+    found = dict(exact=exact, seconds=took, building=building, recall=recall(at), lists=index.lists, probe=index.probe, gigabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
+    if n>200_000: return found
+    at,building,took = hnsw(gallery, asked, k)
+    return dict(found, graph_seconds=took, graph_building=building, graph_recall=recall(at))
+
 def summary(raw):
     "The rows of the table for which there is something"
     by,out = {},[]
@@ -220,6 +275,11 @@ def summary(raw):
         inside = all(o['low']<=o['score']<=o['high'] for o in found)
         goal = ('half the error',lambda a, b: a<=b/2) if all(o['shifted'] for o in found) else ('the test within its interval',lambda a, b: inside)
         out.append(row(f"{arm}, the estimate before the test: points it is off, against random folds (train and test told apart with an area of {np.mean([o['auc'] for o in found]):.2f})", *apart, 'points', *goal, more=False))
+    for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='search'):
+        out.append(row(f"{arm}, 10,000 queries, top 5, by an index that takes {np.mean([o['building'] for o in found]):.0f} s to build and finds {np.mean([o['recall'] for o in found]):.3f}, against exact search", [o['seconds'] for o in found], [o['exact'] for o in found], 's', 'a fifth, and .95 found', lambda a, b: a<=b/5 and all(o['recall']>=.95 for o in found), more=False))
+        if graph := [o for o in found if 'graph_seconds' in o]: out.append(row(f"the same against a graph (usearch), which takes {np.mean([o['graph_building'] for o in graph]):.0f} s to build and finds {np.mean([o['graph_recall'] for o in graph]):.3f}", [o['seconds'] for o in graph], [o['graph_seconds'] for o in graph], 's', 'none', lambda a, b: True, more=False))
+    for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='pseudo'):
+        out.append(row(f'{arm}: points of accuracy with pseudo-labels for the rest, against none', [100*(o['after'] if o['stays'] else o['before']) for o in found], [100*o['before'] for o in found], 'points', '3 points more', lambda a, b: a>=b+3))
     for o in by.get(('kills','20 kills'), []): out.append(row(f"ledger: of {o['told']} blocks that were acknowledged before {o['kills']} kills, lost", [o['lost']], None, 'blocks', 'none', lambda a: a.sum()==0))
     return out
 
