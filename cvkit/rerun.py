@@ -76,12 +76,11 @@ def _write_tables(comp, path, rows, tables):
         df,now = read_csv(f),rows if what=='test' else list(dict.fromkeys(rows))
         key = df.columns[0] if what=='sample' else comp.id if comp.id in df else df.columns[0]
         own = [files[i] if what=='sample' else i for i,_ in now]
-        tags = dict(zip(df.columns, [key in (c,) or (what=='test' and c in comp.files) for c in df]))
         parts = df.groupby(key, sort=False).indices
         at = [(k,t) for o,(_,t) in zip(own, now) for k in parts.get(o, [-1])]
         new = df.iloc[[k for k,_ in at]].reset_index(drop=True)
         new[key] = [o for o in own for _ in parts.get(o, [-1])] # a row that the sample lacked has the answer of the last
-        for c in (c for c,named in tags.items() if named): new[c] = [_named(v, t) if isinstance(v, str) else v for v,(_,t) in zip(new[c], at)]
+        for c in {key, *(comp.files if what=='test' else ())}&set(df): new[c] = [_named(v, t) if isinstance(v, str) else v for v,(_,t) in zip(new[c], at)]
         with open(f, 'rb') as o: sep = chr(max(b',;\t', key=o.readline().count))
         new.to_csv(path/f.name, index=False, sep=sep)
 
@@ -161,7 +160,7 @@ def dry_run(
     tol:float=1e-3,# By how much a number may differ, of itself and of 1: other batches are rounded otherwise
     may:float=.05, # Share of the rows that may get another answer, where rounding moves the likeliest
     seed:int=0     # Of the order and of the choice
-) -> pd.DataFrame: # A row a case: test rows, seconds, the problem or ''
+) -> pd.DataFrame: # A row a case: test rows, seconds
     "Make the submission for other test sets, without network; raise where one does not keep its promises"
     for o in cases: one_of('case', o, CASES)
     rng,tag,known,found,first = np.random.default_rng(seed),new_name(comp),None,[],None
@@ -180,4 +179,4 @@ def dry_run(
             found.append(dict(case=case, rows=len(rows), seconds=round(time.monotonic()-begun, 1), problem=problem))
             shutil.rmtree(path, ignore_errors=True)
     if first: raise CvkitError(f"{sum(o['problem']!='' for o in found)} of {len(found)} rehearsals failed. "+' '.join(f"{o['case']}: {o['problem']}" for o in found if o['problem'])) from first
-    return pd.DataFrame(found)
+    return pd.DataFrame(found).drop(columns='problem')
