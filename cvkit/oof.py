@@ -138,10 +138,6 @@ def __repr__(self:Ledger):
 def _places(ids, index):
     "Which rows of `ids` are in `index`, and where; an array of both, or slices where the two are equal"
     if ids is index or ids.equals(index): return slice(0, len(ids)),slice(0, len(ids))
-    if ids.is_unique and len(index)<len(ids):
-        rows = ids.get_indexer(index)
-        places = np.flatnonzero(rows>=0)
-        return rows[places],places
     places = index.get_indexer(ids)
     rows = np.flatnonzero(places>=0)
     return rows,places[rows]
@@ -156,12 +152,13 @@ def _latest(blocks, n):
         kept.append((rows,places) if live.all() else tuple((np.arange(n)[o] if isinstance(o, slice) else o)[live] for o in (rows,places)))
     return kept
 
-def _add(out, preds, rows, places, weights, columns, step=2**16):
-    "Add the rows of `preds` to `out` at `places`, times the weight of the place, divided by how often it comes"
+def _add(out, preds, rows, places, weights, columns, cells=2**18):
+    "Add the rows of `preds` to `out` at `places`, times the weight of the place, divided by how often it comes; in pieces of so many numbers, which the cache of a core holds"
+    step = max(1, cells//out.shape[1])
     if isinstance(rows, slice):
-        for i in range(0, len(out), step):
-            s = slice(i, i+step)
-            out[s] += preds[s][:,columns]*weights[s,None]
+        for i in range(0, rows.stop-rows.start, step):
+            r,p = (slice(o.start+i, min(o.start+i+step, o.stop)) for o in (rows,places))
+            out[p] += preds[r][:,columns]*weights[p,None]
         return
     times = np.bincount(places, minlength=len(out))
     rounds = [np.arange(len(rows))] if times.max(initial=1)==1 else _rounds(places)
@@ -188,12 +185,11 @@ def _weights(live, n):
     return {k: 1/np.maximum(1, o*folds[k[0]]*runs) for k,o in views.items()}
 
 def _union(lists):
-    "All ids of some lists, as they come, and for each list, by its identity, rows and places as `_places` has them"
+    "All ids of some lists, as they come, and for each list, by its identity, rows and places: slices where one place follows the other"
     lists = list({id(o): o for o in lists}.values())
     places,ids = pd.factorize(np.concatenate([o.to_numpy() for o in lists]))
-    where = {id(o): (np.arange(len(o)),p) for o,p in zip(lists, np.split(places, np.cumsum([len(o) for o in lists])[:-1]))}
-    whole = slice(0, len(ids))
-    return pd.Index(ids, dtype=object),{k: (whole,whole) if len(r)==len(ids) and (r==p).all() else (r,p) for k,(r,p) in where.items()}
+    parts = zip(lists, np.split(places, np.cumsum([len(o) for o in lists])[:-1]))
+    return pd.Index(ids, dtype=object),{id(o): (slice(0, len(o)),slice(p[0], p[0]+len(o))) if (np.diff(p)==1).all() else (np.arange(len(o)),p) for o,p in parts}
 
 # %% ../nbs/40_oof.ipynb #c020
 @patch
