@@ -152,6 +152,7 @@ def pseudo_rounds(
     "Train, label what is sure, train with it, and keep the round that is best on labelled held-out rows"
     if not allowed: raise CvkitError("Many competitions forbid labels on test images, those of a model as well: read the rules, and give `allowed=True` where they are allowed.")
     _one_label(comp)
+    if not len(comp.test if rows is None else rows): raise CvkitError("There is no row without a label: give `rows`, or a competition with test rows.")
     rows,folds = _by_id(comp.test if rows is None else rows),(comp.folds() if folds is None else folds).reindex(comp.train.index)
     only = sorted(set(folds)) if only is None else list(only)
     set_ = ', '.join(f'{k}={v}' for k,v in dict(kw, weight=weight, neighbours=neighbours).items())

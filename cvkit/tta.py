@@ -59,11 +59,16 @@ def _reading(standing, wanted):
     return standing and tuple(math.ceil(max((s or standing)[i]/share_of(v)-1e-9 for v,s in wanted)) for i in (0,1))
 
 # %% ../nbs/41_tta.ipynb #c010
+def _embedding(model, x):
+    "What the classifier is given of pooled features `x`, of length 1"
+    head = model[1] if isinstance(model, torch.nn.Sequential) else None
+    return F.normalize(head.embed(x) if hasattr(head, 'embed') else x)
+
 def _says(learn, what, precision):
     "The function of a batch that gives `what`"
     if one_of('content', what, ('probs','embedding'))=='embedding' and not hasattr(learn.model, 'features'):
         raise CvkitError("The model has no `features` to take as an embedding: use a `timm_learner`, or give the model that method.")
-    f,act = (learn.model,getattr(learn.loss_func, 'activation', lambda x: x)) if what=='probs' else (learn.model.features,F.normalize)
+    f,act = (learn.model,getattr(learn.loss_func, 'activation', lambda x: x)) if what=='probs' else (learn.model.features,partial(_embedding, learn.model))
     kind = precision and dict(bf16=torch.bfloat16, fp16=torch.float16)[one_of('precision', precision, ('bf16','fp16'))]
     def says(x, *columns):
         with torch.autocast(x.device.type, kind) if kind else nullcontext(): out = f(x, *columns)
@@ -75,7 +80,7 @@ def predict_views(
     dl,                          # A loader, for instance `learn.dls.test_dl(items)`
     views=('identity','hflip'),  # As for `cvkit.augment.viewed`, or pairs of that and a size
     sizes=None,                  # Sizes at which the model gets each view: sides in pixels, or (height, width); that of `dl` when `None`
-    what:str='probs',            # 'probs': the outputs after the activation of the loss; 'embedding': `model.features`, of length 1
+    what:str='probs',            # 'probs': the outputs after the activation of the loss; 'embedding': what the classifier is given, which is `model.features` or what a neck makes of it, of length 1
     precision:str=None           # 'bf16' or 'fp16': compute under autocast, in about half the time on a chip that has it; as the model does by itself when `None`
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
