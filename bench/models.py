@@ -28,7 +28,7 @@ from cvkit.margins import MarginLoss, PartialFC, margins_from_counts
 from cvkit.plan import Phase, Plan
 from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
 from record import Bench, row
-from sets import accuracies, answers, other_visits
+from sets import accuracies, answers, other_visits, shares
 
 BENCH = Bench(__file__, lambda raw: summary(raw), sets.__file__)
 job   = BENCH.job
@@ -40,14 +40,6 @@ def quietly(learn, plan):
     return round(time.monotonic()-begun, 1)
 
 # Retrieval
-
-def shares(comp, seed):
-    "Which training rows are held out: all drawings of 5 % of the classes, and one drawing of another 15 %"
-    rng, label = np.random.default_rng(seed), comp.train.label
-    order = rng.permutation(label.unique())
-    new, known = np.split(order[:round(.2*len(order))], [round(.05*len(order))])
-    one = comp.train[label.isin(known)].sample(frac=1, random_state=seed).groupby('label').head(1).index
-    return label.isin(new), pd.Series(label.index.isin(one), label.index)
 
 @torch.no_grad()
 def embeddings(learn, comp, df):

@@ -1,4 +1,4 @@
-"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part, pseudo-labels against none.
+"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part, pseudo-labels against none, lists of nearest drawings against class means.
 
     python bench/predict.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3] [--scratch FOLDER]
 
@@ -11,20 +11,24 @@ from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from sklearn.metrics import average_precision_score
 import cvkit.folds, cvkit.loaders, cvkit.runner, cvkit.tta, sets
+from cvkit.backbone import timm_body
 from cvkit.core import chip, seed_all
 from cvkit.data import Competition
 from cvkit.headstart import fit_linear
+from cvkit.heads import make_head, repool
 from cvkit.index import Index
 from cvkit.learner import predict, timm_learner
+from cvkit.margins import MarginLoss
 from cvkit.noise import feature_probs, label_quality
 from cvkit.oof import Ledger
-from cvkit.plan import Plan
+from cvkit.plan import Phase, Plan
 from cvkit.pseudo import pseudo_rounds
+from cvkit.retrieval import NEW, blend_scores, choose_threshold, class_centres, expanded, map_at, rank_classes, rerank, with_new
 from cvkit.scores import bootstrap, interval
 from cvkit.search import nearest
 from cvkit.shift import image_features
 from record import Bench, row
-from sets import answers
+from sets import answers, shares
 
 BENCH = Bench(__file__, lambda raw: summary(raw), sets.__file__)
 job   = BENCH.job
@@ -222,6 +226,47 @@ def pseudo(a, seed, name, size, images):
     before,after = (float((ledger.get('test', run=o).idxmax(axis=1)==truth).mean()) for o, in found.runs)
     return dict(before=before, after=after, stays=found.best, held_out=[*found.scores.score], labelled=len(few.train), labels=len(chosen), of=len(heap), right=float((chosen.label==heap.label[chosen.index]).mean()), seconds=took)
 
+# Nearest drawings
+
+def lists(queries, gallery, labels, proxies, known, k=5):
+    "Lists of `k` classes of each query, by way; `proxies` are what the classifier has for each class of `known`"
+    means,names = class_centres(gallery, labels)
+    by_means  = lambda q: rank_classes(*nearest(q, means, k), names, k)
+    by_images = lambda q, g: rank_classes(*nearest(q, g, 4*k), labels, k)
+    out = {'class means': by_means(queries), 'nearest images': by_images(queries, gallery), 'augmented gallery': by_images(queries, expanded(gallery, k=2)), 'expanded queries': by_means(expanded(queries, gallery, k=2)),
+           'shared neighbours': rank_classes(*rerank(queries, gallery, 4*k, k1=6, k2=3), labels, k), 'classifier': rank_classes(*nearest(queries, proxies, k), known, k)}
+    return out | {f'class means and {o}': blend_scores(out['class means'], out[o], k=k) for o in ('nearest images','shared neighbours','classifier')}
+
+@job({'emoji_retrieval': {}}, 'retrieval', 'search', 'tta', 'oof', 'backbone', 'heads', 'margins', 'learner', 'plan', 'runner', 'loaders', 'augment', size=64, epochs=10)
+def drawings(a, seed, size, epochs):
+    "MAP@5 where some classes are new, by each way of `lists` and at one size of the images or two; the way and the threshold are chosen on held-out rows, then the test is scored"
+    comp,begun = Competition(a.data/'emoji_retrieval'),time.monotonic()
+    new,some = shares(comp, seed)
+    held,codes = (new|some).to_numpy(),comp.y(comp.train)
+    body = repool(timm_body('tf_efficientnet_lite0', a.weights), 'avg', (3,4))
+    dls = comp.dataloaders(size, 64, valid=new|some, flip=0, augment=.5, seed=seed, num_workers=0)
+    learn = timm_learner(dls, body, head=make_head(body, dls.c, 'cosine', 512), loss_func=MarginLoss('arc', .3))
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan([Phase('fit', epochs, size, lr=1e-2, body_lr=.3, augment=.5, freeze_stats=False)]), monitor='epoch')
+    trained,led,sizes = round(time.monotonic()-begun, 1),Ledger(empty(a.scratch/'drawings')),(size,round(1.25*size))
+    for kind,df in dict(train=comp.train, test=comp.test).items():
+        items = comp.items(df)
+        led.predict(learn, learn.dls.test_dl(items), items.index, kind, ['identity'], sizes, 'embedding')
+    proxies,seen = learn.model[1].classifier.weight.detach().cpu().numpy(),np.unique(codes[~held])
+    right = dict(valid=np.where(new, NEW, codes)[held], test=pd.Index(comp.classes).get_indexer(answers(a, 'emoji_retrieval', comp.test)))
+    right['test'][right['test']<0] = NEW
+    share,found = 1-len(comp.classes)/len(comp.test),{} # each class has one drawing in the test
+    for s in (*sizes,None):
+        train,test = (led.get(kind, size=s, what='embedding', ids=df.index).to_numpy() for kind,df in dict(train=comp.train, test=comp.test).items())
+        now = dict(valid=lists(train[held], train[~held], codes[~held], proxies[seen], seen), test=lists(test, train, codes, proxies[seen], seen))
+        for way in now['valid']:
+            t = choose_threshold(*now['valid'][way], right['valid'], share)
+            ranked = {part: with_new(*now[part][way], t) for part in now}
+            valid = sum(w*map_at(ranked['valid'][o], right['valid'][o]) for w,o in ((share,right['valid']==NEW),(1-share,right['valid']!=NEW)))
+            found[f"{way}, {s or 'both sizes'}"] = valid,map_at(ranked['test'], right['test'])
+    best = max(found, key=lambda o: found[o][0])
+    print(pd.DataFrame.from_dict(found, orient='index', columns=['valid','test']).round(4).to_string(), flush=True)
+    return dict(valid=found[best][0], test=found[best][1], way=best, means=found[f'class means, {size}'][1], ways={k: [round(x, 4) for x in v] for k,v in found.items()}, seconds=trained)
+
 # An index for millions
 
 def clustered(n, d, queries, seed):
@@ -278,6 +323,8 @@ def summary(raw):
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='search'):
         out.append(row(f"{arm}, 10,000 queries, top 5, by an index that takes {np.mean([o['building'] for o in found]):.0f} s to build and finds {np.mean([o['recall'] for o in found]):.3f}, against exact search", [o['seconds'] for o in found], [o['exact'] for o in found], 's', 'a fifth, and .95 found', lambda a, b: a<=b/5 and all(o['recall']>=.95 for o in found), more=False))
         if graph := [o for o in found if 'graph_seconds' in o]: out.append(row(f"the same against a graph (usearch), which takes {np.mean([o['graph_building'] for o in graph]):.0f} s to build and finds {np.mean([o['graph_recall'] for o in graph]):.3f}", [o['seconds'] for o in graph], [o['graph_seconds'] for o in graph], 's', 'none', lambda a, b: True, more=False))
+    for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='drawings'):
+        out.append(row(f"{arm}: MAP@5 by what held-out rows choose, against class means at one size", [o['test'] for o in found], [o['means'] for o in found], 'share', 'at least .55', lambda a, b: a>=.55))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='pseudo'):
         out.append(row(f'{arm}: points of accuracy with pseudo-labels for the rest, against none', [100*(o['after'] if o['stays'] else o['before']) for o in found], [100*o['before'] for o in found], 'points', '3 points more', lambda a, b: a>=b+3))
     for o in by.get(('kills','20 kills'), []): out.append(row(f"ledger: of {o['told']} blocks that were acknowledged before {o['kills']} kills, lost", [o['lost']], None, 'blocks', 'none', lambda a: a.sum()==0))

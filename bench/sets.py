@@ -11,6 +11,14 @@ def answers(a, name, items):
     "The true labels of test rows"
     return pd.read_csv(a.answers/f'{name}.csv', dtype=str).set_index('image').label[[Path(o).name for o in items.image]].to_numpy()
 
+def shares(comp, seed):
+    "Which training rows are held out: all drawings of 5 % of the classes, and one drawing of another 15 %"
+    rng, label = np.random.default_rng(seed), comp.train.label
+    order = rng.permutation(label.unique())
+    new, known = np.split(order[:round(.2*len(order))], [round(.05*len(order))])
+    one = comp.train[label.isin(known)].sample(frac=1, random_state=seed).groupby('label').head(1).index
+    return label.isin(new), pd.Series(label.index.isin(one), label.index)
+
 def accuracies(a, learn, comp, name, held):
     "Plain and balanced accuracy on the held-out and on the test rows"
     classes, out = np.array(comp.classes), {}

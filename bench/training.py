@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `plain`, `budget`, `overhead` and `processes` want a machine without other work.
+how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `folds`, `plain`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from copy import copy
@@ -204,9 +204,9 @@ def submitted(a, name, command):
     return out,p.stdout,dict(test=float((sub==truth[sub.index]).mean()), seconds=seconds)
 
 @job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS}, 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
-def equal(a, seed, name, minutes):
+def equal(a, seed, name, minutes, models=1):
     "Accuracy of `cvkit_run` after so many minutes for everything, from the folder of a competition to its submission"
-    out,_,scores = submitted(a, name, lambda out: ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--seed', seed, '--out', out])
+    out,_,scores = submitted(a, name, lambda out: ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--folds', models, '--seed', seed, '--out', out])
     score = json.loads((run_of(out)/'score.json').read_text())
     return dict(scores, valid=score['score'], **{k: score[k] for k in ('expected','low','high')})
 
@@ -214,6 +214,11 @@ def equal(a, seed, name, minutes):
 def budget(a, seed, name, minutes):
     "Minutes between those of `equal`: are they kept, and what do they give?"
     return equal(a, seed, name, minutes)
+
+@job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS if minutes>=7}, 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', models=5)
+def folds(a, seed, name, minutes, models):
+    "The mean of so many models, each of a fold, in the minutes in which `equal` trains one"
+    return equal(a, seed, name, minutes, models)
 
 @job({f'{name}, {minutes} minutes, {size} px': dict(name=name, minutes=minutes, size=size) for name,minutes in BUDGETS for size in (128,224)})
 def plain(a, seed, name, minutes, size):
@@ -255,7 +260,7 @@ def on_chip(found):
     for o in found: by.setdefault(o['job'], {}).setdefault(o['arm'], {})[o['seed']] = o
     if killed := [o for seeds in by.get('kills', {}).values() for o in seeds.values()]:
         out.append(row(f"runs equal to the bit after {sum(o['kills'] for o in killed)} kills at random moments", [sum(o['same'] for o in killed)], [sum(o['of'] for o in killed)], 'runs', 'all', lambda a, b: a==b))
-    if b := [(o['seconds']/60,int(re.search(r'(\d+) minutes', k)[1])) for j in ('budget','equal') for k,seeds in by.get(j, {}).items() for o in seeds.values()]:
+    if b := [(o['seconds']/60,int(re.search(r'(\d+) minutes', k)[1])) for j in ('budget','equal','folds') for k,seeds in by.get(j, {}).items() for o in seeds.values()]:
         out.append(row('minutes kept: never late, at most 5 % early', [sum(.95*g<=t<=g for t,g in b)], [len(b)], 'runs', 'all', lambda a, b: a==b))
     for o in by.get('overhead', {}).get('plan, clock and resume', {}).values():
         out.append(row('plan, clock and resume, more a step', [m-p for m,p in zip(o['ours'], o['plain'])], None, 'ms', 'at most 0.5', lambda a: a.mean()<=.5))
@@ -267,6 +272,9 @@ def on_chip(found):
         if not peers: continue
         best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
         if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against plain fastai at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
+    for k,mine in by.get('folds', {}).items():
+        one = by.get('equal', {}).get(k, {})
+        if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'none: says when it pays', lambda a, b: True))
     told = {name: [o for j in ('budget','equal') for k,seeds in by.get(j, {}).items() if k.startswith(f'{name},') for o in seeds.values() if 'expected' in o] for name in SIDES if name!='cifar10n_noisy'} # of which the held-out labels are wrong as well
     for name,runs in told.items():
         if runs: out.append(row(f'{name}: points by which the accuracy expected of the test is off, against the held-out score', *([100*abs(o[k]-o['test']) for o in runs] for k in ('expected','valid')), 'points', 'less', lambda a, b: a<b, more=False))

@@ -25,7 +25,6 @@ from .core import CvkitError, in_session, seed_all, where, write_somewhere
 from .data import Competition
 from .dials import get_size, set_flip, set_size
 from .learner import predict, timm_learner
-from .oof import Ledger
 from .plan import Phase, Plan
 from .probe import bearable
 from .report import save_oof, write_report
@@ -55,6 +54,8 @@ class Run:
     part:str=''                               # In the names of its files, while folds run in processes of their own
 
     def side(self, fold): return self.sizes.get(str(fold), self.size)
+    def folds(self, comp): n = self.asked['folds']; return comp.folds(5 if n==1 else n, seed=self.asked['seed'])
+    def weights(self): return None if self.asked['weights']=='none' else self.asked['weights'] or find_weights(self.arch) or True
     def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
     def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
     def warn(self, text):
@@ -387,8 +388,7 @@ def train_folds(
 ) -> Path:     # `folder`
     "Train and predict the folds that are not finished, then submit what there is, also after a failure"
     asked, failure, n = run.asked, None, run.asked['folds']
-    weights = None if asked['weights']=='none' else asked['weights'] or find_weights(run.arch) or True
-    fold_of, ledger = comp.folds(5 if n==1 else n, seed=asked['seed']), comp.ledger(folder/'ledger')
+    weights, fold_of, ledger = run.weights(), run.folds(comp), comp.ledger(folder/'ledger')
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo, history = [k for k in range(n) if k not in run.finished], _history(folder)
     try:
@@ -509,6 +509,7 @@ def go_on(
 ) -> Path:  # The run folder
     "Go on with a run that was stopped or killed: finished folds stay, the one that trained goes on in the middle of its epoch, the others follow"
     run, folder = Run.load(folder), Path(folder)
+    if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
     comp, n = Competition(path, **run.comp), run.asked['folds']
     if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
     with _alone(folder):

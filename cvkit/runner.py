@@ -476,7 +476,7 @@ def fit_plan(self:Learner,
             fills = plan.trained[-1].epochs is None
             plan = self.plan = _begin(self, plan, runner, minutes, resume and resume.folder)
             runner.set_plan(plan)
-            if fills and plan.trained: runner.most = 3*plan.trained[-1].epochs # the first steps pay for batches that are read ahead
+            if fills and plan.trained: runner.most = 10*plan.trained[-1].epochs # steps that were timed beside other work, or before batches were read ahead, took longer than those to come
             cbs = [runner, MicroBatch(), *[runner.blend]*any(p.mix for p in plan.trained), *[runner.average]*any(p.ema for p in plan.trained), *[runner.memory]*any(p.views for p in plan.trained)]
             if resume: resume.about = dict(resume.about, plan=plan.to_json()); cbs.append(resume)
             if plan.trained: self.fit(runner.starts[-1] if not runner.most else runner.starts[-2]+math.ceil(runner.most), cbs=cbs)
