@@ -4,7 +4,7 @@
 
 The peers of `ledger`, `stores` and `search` are pyarrow, duckdb and usearch, which cvkit does not need: install them beside it. `ledger`, `stores`, `search` and `tta` want a machine without other work. How a bench goes on: `record.py`.
 """
-import resource, shutil, signal, sqlite3, subprocess, sys, time
+import json, os, resource, shutil, signal, sqlite3, subprocess, sys, time
 from contextlib import closing
 from copy import copy
 from pathlib import Path
@@ -23,7 +23,9 @@ from cvkit.noise import feature_probs, label_quality
 from cvkit.oof import Ledger
 from cvkit.plan import Phase, Plan
 from cvkit.pseudo import pseudo_rounds
+from cvkit.pseudo_run import pseudo_run
 from cvkit.retrieval import NEW, blend_scores, choose_threshold, class_centres, expanded, map_at, rank_classes, rerank, with_new
+from cvkit.run import cvkit_run
 from cvkit.scores import bootstrap, interval
 from cvkit.search import nearest
 from cvkit.shift import image_features
@@ -208,13 +210,18 @@ def estimate(a, seed, name, size):
     (random,low,high),(aware,*_) = (promised(o[train.index].to_numpy()) for o in (comp.folds(5, seed=seed),fold))
     return dict(score=tested(comp, a, name, train, test, rows), random=random, low=low, high=high, aware=aware, auc=shift.auc, shifted=bool(shift.shifted), way=table.apart.idxmin())
 
+def a_tenth(comp, seed):
+    "The competition with a tenth of its labels, three of each class at least, and the other rows"
+    rng,few = np.random.default_rng(seed),copy(comp)
+    labelled = np.concatenate([rng.choice(rows, max(3, round(len(rows)/10)), replace=False) for rows in comp.train.groupby('label').indices.values()])
+    few.train = comp.train.iloc[np.sort(labelled)]
+    return few,comp.train.drop(few.train.index)
+
 @job({'a tenth of the labels of grocery': {}}, 'pseudo', 'search', 'calibrate', 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'loaders', 'augment', name='grocery', size=112, images=3000)
 def pseudo(a, seed, name, size, images):
     "Accuracy of three folds' mean on the test with a tenth of the labels, and with a round of pseudo-labels for the other rows; every model sees as many images. The answers of those rows say how many of the new labels are right"
-    comp,rng = Competition(a.data/name),np.random.default_rng(seed)
-    labelled = np.concatenate([rng.choice(rows, max(3, round(len(rows)/10)), replace=False) for rows in comp.train.groupby('label').indices.values()])
-    few,heap = copy(comp),comp.train.drop(comp.train.index[labelled])
-    few.train = comp.train.iloc[np.sort(labelled)]
+    comp = Competition(a.data/name)
+    few,heap = a_tenth(comp, seed)
     def fit(part, held, weights):
         seed_all(seed)
         learn = timm_learner(part.dataloaders(size, 32, valid=held, seed=seed), weights=a.weights, head='cosine', label_smoothing=.1)
@@ -225,6 +232,23 @@ def pseudo(a, seed, name, size, images):
     truth,chosen = pd.Series(answers(a, name, comp.items(comp.test)), comp.test.index),ledger.sure_labels(few, 0, ['round 0 labels'], least=.5)
     before,after = (float((ledger.get('test', run=o).idxmax(axis=1)==truth).mean()) for o, in found.runs)
     return dict(before=before, after=after, stays=found.best, held_out=[*found.scores.score], labelled=len(few.train), labels=len(chosen), of=len(heap), right=float((chosen.label==heap.label[chosen.index]).mean()), seconds=took)
+
+@job({'grocery with a tenth of its labels, 3 minutes and 3': dict(minutes=3)}, 'pseudo_run', 'pseudo', 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', name='grocery')
+def another_round(a, seed, name, minutes):
+    "Accuracy on the test of `cvkit_run` with a tenth of the labels, of one more round with pseudo-labels for the other rows, and of a run of as many minutes as both"
+    home,comp = empty(a.scratch/'another_round'),Competition(a.data/name)
+    few,heap = a_tenth(comp, seed)
+    shutil.copytree(a.data/name, home/name, copy_function=os.symlink, ignore=lambda folder, names: ['train.csv'])
+    rows,truth = (pd.read_csv(f, dtype=str).set_index('image') for f in (a.data/name/'train.csv',a.answers/f'{name}.csv'))
+    rows.loc[few.train.index].to_csv(home/name/'train.csv')
+    def run(out, minutes, f, *args, **kw):
+        folder,seconds = timed(lambda: f(home/name, *args, out=home/out, minutes=minutes, **kw))
+        sub = pd.read_csv(home/out, dtype=str).set_index('image').label
+        return folder,float((sub==truth.label[sub.index]).mean()),json.loads((folder/'score.json').read_text())['score'],seconds
+    first,before,held_out,took = run('first.csv', minutes, cvkit_run, weights=a.weights, seed=seed)
+    folder,after,held_after,took_after = run('round.csv', minutes, pseudo_run, first, rows=heap.drop(columns='label'), allowed=True)
+    _,longer,_,took_longer = run('longer.csv', 2*minutes, cvkit_run, weights=a.weights, seed=seed)
+    return dict(before=before, after=after, longer=longer, held_out=[held_out,held_after], took=[took,took_after,took_longer])
 
 # Nearest drawings
 
@@ -327,6 +351,8 @@ def summary(raw):
         out.append(row(f"{arm}: MAP@5 by what held-out rows choose, against class means at one size", [o['test'] for o in found], [o['means'] for o in found], 'share', 'at least .55', lambda a, b: a>=.55))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='pseudo'):
         out.append(row(f'{arm}: points of accuracy with pseudo-labels for the rest, against none', [100*(o['after'] if o['stays'] else o['before']) for o in found], [100*o['before'] for o in found], 'points', '3 points more', lambda a, b: a>=b+3))
+    for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='another_round'):
+        out.append(row(f"{arm} by cvkit_run --pseudo: accuracy, against a run of as many minutes", [o['after'] for o in found], [o['longer'] for o in found], 'share', 'more', lambda a, b: a>b))
     for o in by.get(('kills','20 kills'), []): out.append(row(f"ledger: of {o['told']} blocks that were acknowledged before {o['kills']} kills, lost", [o['lost']], None, 'blocks', 'none', lambda a: a.sum()==0))
     return out
 

@@ -28,6 +28,7 @@ def _parser():
     p.add_argument('--from', dest='from_run', metavar='RUN', help='run folder: predict and submit with its models')
     p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")
     p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed; all but --minutes, --out and --devices is as it began')
+    p.add_argument('--pseudo', metavar='RUN', help='run folder: its models label the test images, one more round learns what they are sure of, and the better of the two is submitted; only where the rules allow it')
     p.add_argument('--seed', type=int, help='of everything random')
     return p
 
@@ -44,8 +45,11 @@ def _run(kws, begun):
     "Exit code of a run; a mistake is one sentence"
     with _later(signal.SIGINT):
         from cvkit.core import CvkitError
+        from cvkit.pseudo_run import pseudo_run
         from cvkit.run import cvkit_run
-    try: cvkit_run(**kws, begun=begun)
+    try:
+        if 'pseudo' in kws: pseudo_run(of=kws.pop('pseudo'), **kws, begun=begun, allowed=True)
+        else: cvkit_run(**kws, begun=begun)
     except CvkitError as e: print(f'cvkit_run: {e}', file=sys.stderr); return 2
     except ChildProcessError as e: print(f"cvkit_run: a fold is lost, {e}: --resume goes on with it; where memory was short, on fewer --devices.", file=sys.stderr); return 2
     except OSError as e:
@@ -59,8 +63,10 @@ def main(
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
     kws, begun = vars(_parser().parse_args(args)), time.monotonic()
     atexit.register(gc.freeze) # or Python looks through all that was loaded for cycles once more, which takes seconds
-    if 'resume' in kws and (more := sorted(kws.keys()-{'path','minutes','out','devices','resume'})):
-        print(f"cvkit_run: --resume goes on with what the run began with, but for --minutes, --out and --devices: leave out {', '.join(more)}.", file=sys.stderr)
+    for flag,others in dict(pseudo=('minutes','out','resume'), resume=('minutes','out','devices')).items():
+        if flag not in kws: continue
+        if not (more := sorted(kws.keys()-{'path',flag,*others})): break
+        print(f"cvkit_run: --{flag} goes on with what the run began with, but for --{', --'.join(others)}: leave out {', '.join(more)}.", file=sys.stderr)
         return 2
     try:
         with warnings.catch_warnings():

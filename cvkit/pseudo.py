@@ -114,6 +114,14 @@ class Rounds:
 
 def _mean_of(found): return pd.DataFrame(np.mean([o.loc[found[0].index].values for o in found], axis=0), found[0].index, found[0].columns)
 
+def _to_label(comp, rows, allowed):
+    "The rows that shall get a label, by id; raise where the rules or the task do not allow it"
+    if not allowed: raise CvkitError("Many competitions forbid labels on test images, those of a model as well: read the rules, and give `allowed=True` where they are allowed.")
+    _one_label(comp)
+    rows = comp.test if rows is None else rows
+    if not len(rows): raise CvkitError("There is no row without a label: give `rows`, or a competition with test rows.")
+    return _by_id(rows)
+
 _LABELS = ' labels' # behind the name of a run: what the labels of the next round are chosen from
 
 @patch
@@ -150,10 +158,7 @@ def pseudo_rounds(
     **kw              # `least`, `share`, `most`, `soft` of `choose_labels`
 ) -> Rounds:
     "Train, label what is sure, train with it, and keep the round that is best on labelled held-out rows"
-    if not allowed: raise CvkitError("Many competitions forbid labels on test images, those of a model as well: read the rules, and give `allowed=True` where they are allowed.")
-    _one_label(comp)
-    if not len(comp.test if rows is None else rows): raise CvkitError("There is no row without a label: give `rows`, or a competition with test rows.")
-    rows,folds = _by_id(comp.test if rows is None else rows),(comp.folds() if folds is None else folds).reindex(comp.train.index)
+    rows,folds = _to_label(comp, rows, allowed),(comp.folds() if folds is None else folds).reindex(comp.train.index)
     only = sorted(set(folds)) if only is None else list(only)
     set_ = ', '.join(f'{k}={v}' for k,v in dict(kw, weight=weight, neighbours=neighbours).items())
     runs = [[f"round {r}{f' ({set_})' if r else ''} {name}".strip() for name in (fit if isinstance(fit, dict) else [''])] for r in range(rounds+1)]

@@ -105,15 +105,15 @@ def visits(
 def _dealt(groups, codes, k, rng):
     "A fold for each row: the groups of each class, largest first, each to the fold that has the fewest rows of the class, then the fewest of all"
     fold,total = np.full(len(groups), -1),np.zeros(k)
+    of_class,of_group = (pd.Series(o).groupby(np.asarray(o)).indices for o in (codes,groups))
     for c in pd.unique(codes):
         mine = np.zeros(k)
-        sizes = pd.Series(groups[codes==c]).value_counts()
-        for g in sizes.index:
-            rows = (groups==g) & (fold<0)
-            if not rows.any(): continue
+        for g in pd.Series(groups[of_class[c]]).value_counts().index:
+            rows = of_group[g]
+            if fold[rows[0]]>=0: continue # dealt with another class
             f = min(range(k), key=lambda i: (mine[i],total[i],rng.random()))
             fold[rows] = f
-            mine[f] += rows.sum(); total[f] += rows.sum()
+            mine[f] += len(rows); total[f] += len(rows)
     return fold
 
 @patch
