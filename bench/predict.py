@@ -233,12 +233,12 @@ def pseudo(a, seed, name, size, images):
     before,after = (float((ledger.get('test', run=o).idxmax(axis=1)==truth).mean()) for o, in found.runs)
     return dict(before=before, after=after, stays=found.best, held_out=[*found.scores.score], labelled=len(few.train), labels=len(chosen), of=len(heap), right=float((chosen.label==heap.label[chosen.index]).mean()), seconds=took)
 
-@job({'grocery with a tenth of its labels, 3 minutes and 3': dict(minutes=3)}, 'pseudo_run', 'pseudo', 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', name='grocery')
+@job({'grocery with a tenth of its labels, 4 minutes and 4': dict(minutes=4)}, 'pseudo_run', 'pseudo', 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', name='grocery')
 def another_round(a, seed, name, minutes):
     "Accuracy on the test of `cvkit_run` with a tenth of the labels, of one more round with pseudo-labels for the other rows, and of a run of as many minutes as both"
     home,comp = empty(a.scratch/'another_round'),Competition(a.data/name)
     few,heap = a_tenth(comp, seed)
-    shutil.copytree(a.data/name, home/name, copy_function=os.symlink, ignore=lambda folder, names: ['train.csv'])
+    shutil.copytree((a.data/name).resolve(), home/name, copy_function=os.symlink, ignore=lambda folder, names: ['train.csv'])
     rows,truth = (pd.read_csv(f, dtype=str).set_index('image') for f in (a.data/name/'train.csv',a.answers/f'{name}.csv'))
     rows.loc[few.train.index].to_csv(home/name/'train.csv')
     def run(out, minutes, f, *args, **kw):

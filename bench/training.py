@@ -220,7 +220,7 @@ def folds(a, seed, name, minutes, models):
     "The mean of so many models, each of a fold, in the minutes in which `equal` trains one"
     return equal(a, seed, name, minutes, models)
 
-@job({f'{name}, {minutes} minutes, {size} px': dict(name=name, minutes=minutes, size=size) for name,minutes in BUDGETS for size in (128,224)})
+@job({f'{name}, {minutes} minutes, {size} px': dict(name=name, minutes=minutes, size=size) for name,minutes in BUDGETS for size in ((32,64) if name=='cifar10n_noisy' else (128,224))})
 def plain(a, seed, name, minutes, size):
     "The peer of `equal`: plain fastai in the same minutes"
     _,said,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--minutes', minutes, '--size', size, '--seed', seed])
@@ -268,7 +268,7 @@ def on_chip(found):
         out.append(row('two processes, a core each, against one: an epoch', [o['ours']], [o['plain']], 's', 'less', lambda a, b: a<b, more=False))
         if 'rounding' in o: out.append(row('the same, largest difference of a loss, against that of another number of threads', [o['apart']], [o['rounding']], 'share', 'at most 3 times', lambda a, b: a<=3*b, more=False))
     for k,mine in by.get('equal', {}).items():
-        peers = {size: o for size in (128,224) if (o := by.get('plain', {}).get(f'{k}, {size} px'))}
+        peers = {size: o for size in (32,64,128,224) if (o := by.get('plain', {}).get(f'{k}, {size} px'))}
         if not peers: continue
         best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
         if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against plain fastai at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))

@@ -198,7 +198,8 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
     for kind,df in (('valid',own),('test',comp.test)):
         if len(df): said = _by_row(learn, comp, df, views); ledger.add(said.index, said.values, kind, fold=fold, run=run)
     if rows is None: return
-    said = dict(valid=ledger.get('valid', run=run, fold=fold), test=_by_row(learn, comp, rows, views))
+    there = ledger.get('test', run=run, fold=fold) if rows.index.equals(_by_id(comp.test).index) else _by_row(learn, comp, rows, views)
+    said = dict(valid=ledger.get('valid', run=run, fold=fold), test=there)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
     for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS)
 

@@ -7,6 +7,7 @@ __all__ = ['pseudo_run']
 
 # %% ../nbs/61a_pseudo_run.ipynb #c002
 import os, shutil, time
+from hashlib import sha1
 from dataclasses import replace
 from pathlib import Path
 import torch
@@ -23,53 +24,67 @@ def _kept(run, comp, held, folder, fold):
     learn.model.load_state_dict(torch.load(folder/f'model_{fold}.pth', map_location='cpu', weights_only=True))
     return learn
 
+def _held(comp, run, of):
+    "Which rows each finished fold of the run in `of` holds out; raise where its models may have seen them"
+    fold_of,ledger,out = run.folds(comp),comp.ledger(of/'ledger'),{}
+    for k in sorted(run.finished):
+        out[k] = fold_of==k
+        if not set(ledger.get('valid', fold=k).index)<=set(fold_of.index[out[k]].astype(str)): raise CvkitError(f"The training rows or their labels are not those of '{of}', so its models may have seen the rows that would judge them: train anew.")
+    return out
+
 def _one_round(comp, first, of, run, folder, rows, begun):
     "Labels from the models of the run `first` in `of`; models that learn them, in `folder`; and both on the held-out rows"
-    fold_of,both,ledger,asked = run.folds(comp),comp.ledger(folder/'rounds'),comp.ledger(folder/'ledger_1'),run.asked['labels']
-    held = {k: fold_of==k for k in sorted(first.finished)}
+    both,ledger,asked,held = comp.ledger(folder/'rounds'),comp.ledger(folder/'ledger_1'),run.asked['labels'],_held(comp, first, of)
     for k,h in held.items(): _predicted(both, comp, lambda *_: _kept(first, comp, h, of, k), comp, h, None, rows, k, 'round 0', _views(first.mirrors(k)), asked['neighbours'])
     labels = {k: both.sure_labels(comp, k, [f'round 0{_LABELS}'], **{o: asked[o] for o in ('least','share','most')}) for k in held}
     print(f"{', '.join(str(len(o)) for o in labels.values())} of {len(rows)} rows get a label.", flush=True)
-    if not any(map(len, labels.values())): return None,ledger
+    if not any(map(len, labels.values())): return None,both,ledger
+    there = set(ledger.blocks().fold)
+    run.finished = [k for k in run.finished if k in there] # a full disk may have refused the others
     for k,until in _shares(run, begun, [k for k in held if k not in run.finished], 1).items():
         more,_ = comp.with_labels(labels[k], rows)
         train_fold(run, more, held[k].reindex(more.train.index, fill_value=False), k, run.weights(), folder, ledger, _history(folder), begun, until)
     for k in held: p = ledger.get('valid', fold=k); both.add(p.index, p.values, fold=k, run='round 1')
-    counts = [[0]*len(held),[len(o) for o in labels.values()]]
-    return _compared(comp, both, comp.train.index[fold_of.isin([*held])], [['round 0'],['round 1']], counts, comp.metric, asked['sure']),ledger
+    ids,counts = comp.train.index[sum(held.values())>0],[[0]*len(held),[len(o) for o in labels.values()]]
+    return _compared(comp, both, ids, [['round 0'],['round 1']], counts, comp.metric, asked['sure']),both,ledger
 
 # %% ../nbs/61a_pseudo_run.ipynb #c0053
-def _settle(best, comp, first, of, run, folder, ledger):
+def _settle(best, comp, first, of, run, folder, both, ledger):
     "What the round that stays has said and learned becomes that of the run in `folder`"
     if not best:
         for f in [*of.glob('model_*.pth'), *(of/o for o in ('history.csv','plan.json','plan.png'))]:
             if f.exists(): shutil.copy(f, folder)
         run = replace(run, **{k: getattr(first, k) for k in ('sizes','mirrored','views','training','finished')})
         run.save(folder)
-        shutil.copytree(of/'ledger', folder/'ledger_0', dirs_exist_ok=True)
-        ledger = comp.ledger(folder/'ledger')
-    (folder/f'ledger_{best}').rename(folder/'ledger') # from here on it is settled
+        ledger = comp.ledger(folder/'ledger_0')
+        for k in first.finished:
+            for kind in ('valid','test'): p = both.get(kind, fold=k, run='round 0'); ledger.add(p.index, p.values, kind, fold=k)
+    if ledger.path.exists(): ledger.path.rename(folder/'ledger') # from here on it is settled
     ledger.path = folder/'ledger'
     return run,ledger
 
 # %% ../nbs/61a_pseudo_run.ipynb #c0055
 def _begin(first, comp, of, out, minutes, labels):
-    "A new folder, and a run that is asked what the run `first` was asked"
+    "A new folder for a run that is asked what the run `first` was asked"
     folder = new_folder(out, comp.path.name)
     asked = dict(first.asked, minutes=in_session(minutes or first.asked['minutes']), pseudo=str(of), labels=labels)
-    warnings = [o for o in first.warnings if not o.startswith('ended early')]
-    run = replace(first, asked=asked, sizes={}, mirrored={}, views={}, training={}, seconds={}, finished=[], warnings=warnings, used=0., submission=None)
-    run.save(folder)
-    return folder,run
+    warnings = [o for o in first.warnings if not o.startswith(('ended early','the test images look otherwise'))]
+    replace(first, asked=asked, sizes={}, mirrored={}, views={}, training={}, seconds={}, finished=[], warnings=warnings, used=0., submission=None).save(folder)
+    return folder
 
-def _go_on(folder, comp, of, out, minutes, labels):
-    "The folder of a round that was stopped, a copy where it cannot be written, and its run"
-    run = Run.load(folder)
-    asked = {k: run.asked.get(k) for k in ('pseudo','labels')}
-    if Path(asked['pseudo'] or '').name!=of.name or asked['labels']!=labels: raise CvkitError(f"'{folder}' is no round on labels of '{of}' with {labels}: give the folder that the stopped round printed, and the same settings.")
-    if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
-    run.asked['minutes'] = run.used/60+in_session((minutes or run.asked['minutes'])-run.used/60)
-    return folder,run
+def _stopped(folder, comp, of, out, labels):
+    "The folder of a round that was stopped, or a copy where it cannot be written"
+    asked = {k: Run.load(folder).asked.get(k) for k in ('pseudo','labels')}
+    if Path(asked['pseudo'] or '').name!=of.name or asked['labels']!=labels: raise CvkitError(f"'{folder}' is no round on labels of '{of}' with the same rows and settings: give the folder that the stopped round printed, and what it was given.")
+    return folder if os.access(folder, os.W_OK) else shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
+
+def _finished(path, of):
+    "The run in `of`; raise where its models cannot be asked for labels"
+    run = Run.load(of)
+    if run.asked.get('pseudo'): raise CvkitError(f"The models of '{of}' have learned labels of models, and are sure of them: take the run before, '{run.asked['pseudo']}'.")
+    if not run.finished or [*of.glob('run_*.json')]: raise CvkitError(f"The run in '{of}' is not over: cvkit_run {path} --resume {of}")
+    if lost := [f'model_{k}.pth' for k in run.finished if not (of/f'model_{k}.pth').exists()]: raise CvkitError(f"'{of}' lacks {', '.join(lost)}: give the folder of the run that trained.")
+    return run
 
 # %% ../nbs/61a_pseudo_run.ipynb #c0056
 def pseudo_run(
@@ -88,27 +103,30 @@ def pseudo_run(
     allowed:bool=False  # The rules allow labels on these rows
 ) -> Path:              # The folder of a run with the round that stays
     "Label, train once more with the labels, and submit the round that is better on labelled held-out rows"
-    begun,of,first = begun or time.monotonic(),Path(of).resolve(),Run.load(of)
-    comp,labels = Competition(path, **first.comp),dict(least=least, share=share, most=most, neighbours=neighbours, sure=sure)
+    begun,of = begun or time.monotonic(),Path(of).resolve()
+    first = _finished(path, of)
+    comp,own = Competition(path, **first.comp),rows is None
     rows = _to_label(comp, rows, allowed)
-    if not first.finished: raise CvkitError(f"No fold of '{of}' is finished: go on with it first, by `resume`.")
-    if lost := [f'model_{k}.pth' for k in first.finished if not (of/f'model_{k}.pth').exists()]: raise CvkitError(f"'{of}' lacks {', '.join(lost)}: give the folder of the run that trained.")
-    folder,run = _begin(first, comp, of, out, minutes, labels) if resume is None else _go_on(Path(resume), comp, of, out, minutes, labels)
-    run.asked['out'],begun = str(out),begun-run.used
+    labels = dict(least=least, share=share, most=most, neighbours=neighbours, sure=sure, rows=None if own else sha1('\0'.join(rows.index).encode()).hexdigest())
+    _held(comp, first, of)
+    folder = _begin(first, comp, of, out, minutes, labels) if resume is None else _stopped(Path(resume), comp, of, out, labels)
+    again = f"cvkit_run {comp.path} --pseudo {of} --resume {folder} --out {out}" if own else f"the same call with resume='{folder}'"
     with _alone(folder):
-        ledger = comp.ledger(folder/'ledger')
+        run = Run.load(folder)
+        if resume is not None: run.asked['minutes'] = run.used/60+in_session((minutes or run.asked['minutes'])-run.used/60)
+        run.asked['out'],begun,ledger,best = str(out),begun-run.used,comp.ledger(folder/'ledger'),run.asked.get('best')
         try:
             if not ledger.path.exists():
-                found,ledger = _one_round(comp, first, of, run, folder, rows, begun)
-                best = found.best if found else 0
+                found,both,ledger = _one_round(comp, first, of, run, folder, rows, begun)
+                best = run.asked['best'] = found.best if found else 0
                 print(*([found.scores.round(4).to_string()] if found else []), f'Round {best} stays.', sep='\n', flush=True)
-                run,ledger = _settle(best, comp, first, of, run, folder, ledger)
+                run,ledger = _settle(best, comp, first, of, run, folder, both, ledger)
         except BaseException:
             run.used = time.monotonic()-begun
             run.save(folder)
-            print(f"What the run before submitted stands: {first.submission}. To go on with this round: cvkit_run {comp.path} --pseudo {of} --resume {folder} --out {out}", flush=True)
+            print(f"What the run before submitted stands: {first.submission}. To go on with this round: {again}", flush=True)
             raise
         run.used = run.seconds['train and predict'] = time.monotonic()-begun
-        try: return finish(run, comp, ledger, folder, out)
+        try: return finish(run, comp, ledger, folder, out, expects=not (best and own))
         finally:
             for o in ('rounds','ledger_0','ledger_1'): shutil.rmtree(folder/o, ignore_errors=True)

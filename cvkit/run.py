@@ -452,7 +452,8 @@ def finish(
     run, comp, ledger, # As in `train_fold`
     folder,            # Run folder
     out,               # Where the submission is written
-    failure=None       # What ended the training early; raised when all is kept
+    failure=None,      # What ended the training early; raised when all is kept
+    expects:bool=True  # Whether to say what to expect of the test; not of models that have learned from its images
 ) -> Path:
     "Submission, score and report from whatever the ledger holds"
     begun, have = time.monotonic(), set(ledger.blocks().kind)
@@ -460,7 +461,7 @@ def finish(
     if 'test' in have:
         try: run.submission = str(write_submission(comp, ledger.get('test'), Path(out).resolve()))
         except CvkitError as e: failure = failure or e
-    score = save_oof(folder, comp, ledger.get('valid'), **expectation(run, comp, ledger)) if 'valid' in have else None
+    score = save_oof(folder, comp, ledger.get('valid'), **(expectation(run, comp, ledger) if expects else {})) if 'valid' in have else None
     run.save(folder)
     if score:
         try: write_report(folder)
@@ -475,6 +476,10 @@ def finish(
     return folder
 
 # %% ../nbs/61_run.ipynb #c032
+def _judged(run, path, folder):
+    "Raise where `folder` is of a round on labels of models that is not over"
+    if run.asked.get('pseudo') and not (Path(folder)/'ledger').exists(): raise CvkitError(f"'{folder}' is of a round that was stopped before it was judged, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
+
 def submit_from(
     path,     # Folder of the competition, the test rows may be others
     from_run, # Folder of an earlier run
@@ -483,6 +488,7 @@ def submit_from(
     "Predict the test rows with the models of an earlier run"
     run = Run.load(from_run)
     for o in (Run.load(from_run, f.stem[3:]) for f in Path(from_run).glob('run_*.json')): run.mirrored.update(o.mirrored); run.sizes.update(o.sizes)
+    _judged(run, path, from_run)
     comp = Competition(path, **run.comp)
     models = sorted(Path(from_run).glob('model_*.pth'))
     if not models: raise CvkitError(f"'{from_run}' holds no model_*.pth: that run ended before its first state was kept; train again.")
