@@ -55,10 +55,10 @@ def _settle(best, comp, first, of, run, folder, both, ledger):
         for f in [*of.glob('model_*.pth'), *(of/o for o in ('history.csv','plan.json','plan.png'))]:
             if f.exists(): shutil.copy(f, folder)
         run = replace(run, **{k: getattr(first, k) for k in ('sizes','mirrored','views','training','finished')})
-        run.save(folder)
         ledger = comp.ledger(folder/'ledger_0')
         for k in first.finished:
             for kind in ('valid','test'): p = both.get(kind, fold=k, run='round 0'); ledger.add(p.index, p.values, kind, fold=k)
+    run.save(folder)
     if ledger.path.exists(): ledger.path.rename(folder/'ledger') # from here on it is settled
     ledger.path = folder/'ledger'
     return run,ledger
