@@ -274,8 +274,8 @@ def on_chip(found):
         if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against plain fastai at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
     for k,mine in by.get('folds', {}).items():
         one = by.get('equal', {}).get(k, {})
-        if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'none: says when it pays', lambda a, b: True))
-    told = {name: [o for j in ('budget','equal') for k,seeds in by.get(j, {}).items() if k.startswith(f'{name},') for o in seeds.values() if 'expected' in o] for name in SIDES if name!='cifar10n_noisy'} # of which the held-out labels are wrong as well
+        if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))
+    told = {name: [o for j in ('budget','equal','folds') for k,seeds in by.get(j, {}).items() if k.startswith(f'{name},') for o in seeds.values() if 'expected' in o] for name in SIDES if name!='cifar10n_noisy'} # of which the held-out labels are wrong as well
     for name,runs in told.items():
         if runs: out.append(row(f'{name}: points by which the accuracy expected of the test is off, against the held-out score', *([100*abs(o[k]-o['test']) for o in runs] for k in ('expected','valid')), 'points', 'less', lambda a, b: a<b, more=False))
     if runs := sum(told.values(), []): out.append(row('test accuracy within the interval of what was expected', [sum(o['low']<=o['test']<=o['high'] for o in runs)], [len(runs)], 'runs', 'all', lambda a, b: a==b))
