@@ -49,6 +49,7 @@ class Run:
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
     training:dict=field(default_factory=dict) # Seconds that training and predicting of a fold were given, by its number
+    timed:dict=field(default_factory=dict)    # Minutes of the whole run of which a fold was given its seconds, by its number
     finished:list=field(default_factory=list) # Folds that are trained and predicted
     warnings:list=field(default_factory=list) # What the user should know
     part:str=''                               # In the names of its files, while folds run in processes of their own
@@ -272,7 +273,9 @@ def train_fold(
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     if str(fold) not in run.training:
         run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+60*run.asked['minutes']*share)
-        run.save(folder)
+    run.training[str(fold)] += 60*share*(run.asked['minutes']-run.timed.get(str(fold), run.asked['minutes'])) # it goes on with other minutes
+    run.timed[str(fold)] = run.asked['minutes']
+    run.save(folder)
     plan = _plan(run, fold, body)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
     ends = time.monotonic()+run.training[str(fold)]
@@ -348,7 +351,7 @@ def join_parts(
     for part in parts:
         o, rows = Run.load(folder, part), _history(folder, part)
         folds = {r['fold'] for r in rows}
-        run.training.update(o.training); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes); run.views.update(o.views)
+        run.training.update(o.training); run.timed.update(o.timed); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes); run.views.update(o.views)
         run.finished, run.warnings, run.used = sorted({*run.finished,*o.finished}), list(dict.fromkeys(run.warnings+o.warnings)), max(run.used, o.used)
         history = sorted([*(r for r in history if r['fold'] not in folds), *rows], key=lambda r: (r['fold'],r['epoch']))
     whole = not history or write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))==folder/'history.csv'

@@ -6,14 +6,14 @@
 __all__ = ['thaw', 'agreed', 'RunPlan', 'share_error', 'passes']
 
 # %% ../nbs/38a_runner.ipynb #r002
-import math, time
+import math, time, warnings
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import repeat
 from pathlib import Path
 from statistics import median
-import pandas as pd, torch
+import numpy as np, pandas as pd, torch
 from fastai.callback.core import CancelFitException, CancelTrainException
 from fastai.callback.tracker import TrackerCallback
 from fastai.learner import Learner
@@ -25,7 +25,8 @@ from .callback.memory import FromMemory
 from .callback.microbatch import in_parts, MicroBatch
 from .callback.mix import MixUpCutMix
 from .callback.resume import Resume, all_random, differences, packed, set_all_random
-from .core import CvkitError, in_session, interrupts_heard, write_somewhere
+from .callback.soup import way
+from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewhere
 import cvkit.headstart
 from .dials import get_augment, get_size, set_augment, set_bs, set_size, Turning
 from .learner import inputs
@@ -57,13 +58,14 @@ class RunPlan(Turning):
         plan,             # A `Plan` whose epochs are all given
         monitor=None,     # Name of the metric that says what is best; the validation loss when `None`
         maximize=True,    # Whether more of `monitor` is better
-        deadline=math.inf,# `time.monotonic()` at which all is done
+        deadline=math.inf,# `time.monotonic()` at which all is done; a plan that goes on has used a part of it
+        session=math.inf, # `time.monotonic()` at which the session ends, whatever was used before
         keep=None,        # File for the best state
         on_epoch=None,    # Called with the row of the log after every epoch
         after=lambda each: 0, # As for `fit_plan`
         slack:float=0.    # As for `fit_plan`
     ):
-        self.monitor,self.maximize,self.deadline,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,keep,on_epoch,after
+        self.monitor,self.maximize,self.deadline,self.session,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,session,keep,on_epoch,after
         self.slack,self.best,self.peak,self.before,self.state,self.history,self.since = slack,None,0,None,None,[],time.monotonic()
         self.blend,self.average,self.memory = MixUpCutMix(p=0.),EMA(),FromMemory()
         self.most,self.valids,self.asked = None,[],None # epochs of a last phase that fills the time, at most; (size, seconds) of the last validations, and when one began
@@ -93,6 +95,7 @@ class RunPlan(Turning):
         if self.most and self.epoch==self.starts[-2] and 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
         if round((self.phase.epochs-self.done)*n)<=1 or self.clock()>self.ends-self.closing(self.phase): raise CancelTrainException
     def after_train(self):
+        if self.phase.estimate and self.most: self.plan_again(self.epoch+1-self.starts[-2], validated=False) # now, since nothing is trained after an estimate
         if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)): self.estimate()
     def before_validate(self): self.asked = self.clock()
     def after_validate(self):
@@ -146,7 +149,7 @@ def _anew(dls): return 2.5*len(dls.train_ds)/len(dls.valid_ds) # validations tha
 @patch(as_prop=True)
 def ends(self:RunPlan):
     "When training and validation end"
-    return self.deadline-(1.1*self.after(self.valid/len(self.dls.valid_ds)) if self.valid else 0)
+    return min(self.deadline, self.session)-(1.1*self.after(self.valid/len(self.dls.valid_ds)) if self.valid else 0)
 
 # %% ../nbs/38a_runner.ipynb #c026
 @patch
@@ -227,7 +230,7 @@ def after_epoch(self:RunPlan):
         self.restore()
         self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
-    if self.most: self.plan_again(self.epoch+1-self.starts[-2])
+    if self.most and not self.phase.estimate: self.plan_again(self.epoch+1-self.starts[-2])
     if self.clock()>self.ends-self.closing(self.phase) or self.most and self.epoch+1>=self.starts[-1]: raise CancelFitException
 
 @patch
@@ -254,12 +257,13 @@ def passes(
 
 @patch
 def plan_again(self:RunPlan,
-    n:float # Passes of the last phase until now, none where it has not begun
+    n:float, # Passes of the last phase until now, none where it has not begun
+    validated:bool=True # Whether the last whole one was validated
 ):
     "Give the last phase the epochs that fit into the time that is left, as long as those until now took"
     if n<=0 or n>=self.phases[-1].epochs: return
     whole = math.floor(n)
-    each = max(1e-9, (self.clock()-self.begun-whole*self.valid)/n)
+    each = max(1e-9, (self.clock()-self.begun-(whole-(not validated))*self.valid)/n)
     more = passes(self.ends-self.begun-whole*(each+self.valid)-self.closing(self.phase)+self.valid, each, self.valid)
     epochs = max(n, whole+min(more, self.most-whole)*(more>.1)) # a few steps are not worth a validation
     if abs(epochs-self.phases[-1].epochs)>.02*epochs: self.set_last(epochs)
@@ -437,11 +441,11 @@ def _rehearse(learn, plan):
 
 def _begin(learn, plan, runner, minutes, folder):
     "The plan as it will run, after its head start; what `folder` holds of it is not done again"
-    asked = dict(plan=[asdict(p) for p in plan], minutes=minutes, monitor=runner.monitor, maximize=runner.maximize)
+    asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()})
     f = folder and Path(folder)/'begun.pt'
     if agreed(learn, bool(folder and f.exists())):
         o = torch.load(f, map_location='cpu', weights_only=True)
-        if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
+        if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan or model: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed'])
     _rehearse(learn, plan)
@@ -454,9 +458,9 @@ def _begin(learn, plan, runner, minutes, folder):
 @patch
 def fit_plan(self:Learner,
     plan,               # A `Plan`
-    minutes:float=None, # Time for all of it, at most until Kaggle ends the session; needed when a phase has no epochs
+    minutes:float=None, # Time for all of it, that before a stop included, and at most until Kaggle ends the session; needed when a phase has no epochs
     monitor:str=None,   # Name of the metric that says which state is best; the validation loss when `None`
-    maximize:bool=True, # Whether more of `monitor` is better
+    maximize:bool=None, # Whether more of `monitor` is better; by its name when `None`, as for `cvkit.callback.soup.way`
     keep=None,          # File for the best state
     on_epoch=None,      # Called with the row of the log after every epoch
     slack:float=0.,     # A head start is kept only when it is better by more than so many standard errors, an earlier epoch when it is by more than twice as many
@@ -466,8 +470,10 @@ def fit_plan(self:Learner,
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
     plan.check(self)
     if minutes is None and any(p.epochs is None for p in plan.trained): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
-    deadline = agreed(self, time.monotonic()+60*in_session(minutes or None))
-    runner = RunPlan(Plan(), monitor, maximize, deadline, keep, on_epoch, after, slack)
+    if monitor: one_of('monitor', monitor, ['valid_loss', *(m.name for m in self.metrics), 'epoch'])
+    if maximize is None: maximize = bool(monitor) and way(monitor) is np.greater
+    deadline,session = (agreed(self, time.monotonic()+60*o) for o in (minutes or math.inf, in_session()))
+    runner = RunPlan(Plan(), monitor, maximize, deadline, session, keep, on_epoch, after, slack)
     runner.learn = self
     runner.was = runner.now()
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
@@ -475,6 +481,7 @@ def fit_plan(self:Learner,
         with interrupts_heard(), in_parts(self.model):
             fills = plan.trained[-1].epochs is None
             plan = self.plan = _begin(self, plan, runner, minutes, resume and resume.folder)
+            if minutes and runner.session<runner.deadline: warnings.warn(f"The session ends {(runner.deadline-runner.session)/60:.0f} minutes before the {minutes:g} of this plan are over: it ends with the session.")
             runner.set_plan(plan)
             if fills and plan.trained: runner.most = 10*plan.trained[-1].epochs # steps that were timed beside other work, or before batches were read ahead, took longer than those to come
             cbs = [runner, MicroBatch(), *[runner.blend]*any(p.mix for p in plan.trained), *[runner.average]*any(p.ema for p in plan.trained), *[runner.memory]*any(p.views for p in plan.trained)]
