@@ -62,6 +62,7 @@ class DataParallel(Callback):
     def __setattr__(self, name, value):
         if name=='learn' and value is None: self.give_back() # removed, also by an error
         super().__setattr__(name, value)
+        if name=='learn' and value is not None and self.world>1: value.dls.to(self.state.device) # loaders that were made before were all of the first card
 
 # %% ../nbs/39b_parallel.ipynb #c011
 @patch
@@ -92,7 +93,7 @@ def reduce(self:DataParallel, grads):
     *_,loss,n,stop = all_of[-3:].unbind()
     for g,o in zip(grads, all_of[:-3].split([g.numel() for g in grads])): g.copy_((o/n).view_as(g))
     self.learn.loss = loss/n
-    if stop and not heard: resume.heard.sig = SIGTERM
+    if stop: resume.told = resume.heard.sig or SIGTERM
 
 # %% ../nbs/39b_parallel.ipynb #c013
 @patch
@@ -115,6 +116,16 @@ def mean_buffers(self:DataParallel):
     if self.world==1: return
     for b in self.model.buffers():
         if b.is_floating_point(): dist.all_reduce(b); b /= self.world
+
+@patch
+def hear(self:DataParallel,
+    sig # The signal that this process has got; `None` without
+):      # That of any of them
+    "Tell the others of a signal"
+    if self.world==1: return sig
+    most = torch.tensor([sig or 0], device=self.state.device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return int(most) or None
 
 @patch
 def same(self:DataParallel):

@@ -311,7 +311,7 @@ class Resume(Callback):
     ):
         if keep<1: raise CvkitError(f"`keep` is 1 or more, not {keep}.")
         self.folder,self.minutes,self.every,self.keep,self.about = Path(folder),minutes,every,keep,about or {}
-        self.fit_no,self.heard,self.saved = -1,None,None # `heard`: from `stop_signals`, while a fit runs
+        self.fit_no,self.heard,self.told,self.saved = -1,None,None,None # `heard`: from `stop_signals`, while a fit runs; `told`: what all of several processes know of it
     def __setattr__(self, name, value):
         if name=='learn':
             learn = value or self.__dict__.get('learn')
@@ -322,12 +322,23 @@ class Resume(Callback):
     def after_batch(self):
         if self.training and self.heard: self.look(self.epoch, self.iter+1)
     def after_epoch(self):
-        if self.heard: self.look(self.epoch+1, 0)
+        if self.heard: self.agree(); self.look(self.epoch+1, 0)
+    def agree(self):
+        "Tell other processes of a signal, where all of them are at the same place"
+        if hasattr(self.learn, 'data_parallel'): self.told = self.learn.data_parallel.hear(self.heard.sig)
+    @property
+    def stop(self): # of several processes all stop after the same batch
+        all_of = getattr(self.learn, 'data_parallel', None)
+        return self.told if all_of and all_of.world>1 else self.heard.sig
     def look(self, epoch, at):
         "Write a state if it is time to, and stop if that was asked for"
         due = at%self.every==0 if self.every else time.monotonic()-self.written>60*self.minutes
-        if due or self.heard.sig is not None: self.write(epoch, at)
-        if self.heard.sig is not None: raise KeyboardInterrupt(signal.Signals(self.heard.sig).name)
+        if due or self.stop: self.write(epoch, at)
+        if self.stop: self.leave()
+    def leave(self):
+        "End the fit by the signal that was heard, all processes after the state is written: one that is gone ends the others"
+        if hasattr(self.learn, 'data_parallel'): self.learn.data_parallel.wait()
+        raise KeyboardInterrupt(signal.Signals(self.stop).name) from None
 
 # %% ../../nbs/37_callback.resume.ipynb #c044
 @patch
@@ -359,7 +370,7 @@ def _epochs(self:Resume):
     "In the place of `Learner._do_fit`"
     learn = self.learn
     if hasattr(learn, 'lr_finder'): return type(learn)._do_fit(learn)
-    self.fit_no,self.sign,self.written = self.fit_no+1,sign(learn, self.about),time.monotonic()
+    self.fit_no,self.told,self.sign,self.written = self.fit_no+1,None,sign(learn, self.about),time.monotonic()
     self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
     first = self._first()
     if bar := getattr(getattr(learn, 'progress', None), 'mbar', None): bar.update(0) # fastprogress has to begin at 0
@@ -370,7 +381,8 @@ def _epochs(self:Resume):
                 learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
     except CancelFitException:
         self.write(learn.n_epoch, 0)
-        if self.heard.sig is not None: raise KeyboardInterrupt(signal.Signals(self.heard.sig).name) from None
+        self.agree()
+        if self.stop: self.leave()
         raise
     finally: self.heard = None
     if first<learn.n_epoch: self.write(learn.n_epoch, 0)
