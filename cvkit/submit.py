@@ -89,6 +89,7 @@ def _ranked(comp, p, threshold):
     top = np.argsort(-p.values, axis=1, kind='stable')[:,:_places(comp)]
     return {_columns(comp)[0]: [' '.join(p.columns[t]) for t in top]}
 
+_LISTS = dict(label=lambda comp: ('',1), words=lambda comp: (comp.sep or ' ',None), ranked=lambda comp: (' ',_places(comp))) # what is between the words of an answer, and how many it has
 FORMS = dict(label=_label, prob=_prob, probs=_probs, words=_words, ranked=_ranked, targets=_numbers)
 
 # %% ../nbs/46_submit.ipynb #c016
@@ -96,21 +97,30 @@ def _some(items):
     "Up to three of them, quoted"
     return ', '.join(f"'{o}'" for o in list(items)[:3]) + (' ...' if len(items)>3 else '')
 
+def _answered(comp, words, bare, threshold):
+    "Answers in words as one column; the likeliest by the prior where there is none"
+    if comp.form not in _LISTS: raise CvkitError(f"The sample submission has the form '{comp.form}', which wants numbers: give predictions, a column a class or target.")
+    (col,usual), = FORMS[comp.form](comp, pd.DataFrame([comp.prior()], columns=comp.classes), threshold).items()
+    sep,most = _LISTS[comp.form](comp)
+    return {col: [usual[0] if b else sep.join(str(o) for o in row[:most] if not pd.isna(o)) for row,b in zip(words.to_numpy(object), bare)]}
+
 def submission(
     comp,         # A `Competition`
-    preds,        # Predictions by id: a column a class (probabilities) or target; rows of other ids are left out
+    preds,        # Predictions by id: a column a class (probabilities) or target; or answers in words, a column a place, the best first, as from `cvkit.retrieval.named`. Rows of other ids are left out
     threshold=.5  # From which probability a label counts where several may hold: a number, or a Series by class
 ) -> pd.DataFrame:
     "The sample's form for the test rows that exist now; rows without prediction get the training prior"
     twice = preds.index[preds.index.duplicated()]
     if len(twice): raise CvkitError(f"Id '{twice[0]}' is predicted twice: average the predictions by id first.")
     ids = expected_ids(comp)
-    p = preds[[one_of('predicted column', c, preds) for c in comp.classes or comp.targets]].reindex(ids.values)
-    bare = p.isna().any(axis=1)
-    p[bare] = np.asarray(comp.prior(), p.dtypes.iloc[0]) # pandas refuses to round
-    if bare.any():
-        print(f"{bare.sum()} of {len(p)} test rows had no prediction and got the training prior: {_some(p.index[bare])}")
-    cols = FORMS[comp.form](comp, p, threshold)
+    words = not all(map(pd.api.types.is_numeric_dtype, preds.dtypes))
+    p = (preds if words else preds[[one_of('predicted column', c, preds) for c in comp.classes or comp.targets]]).reindex(ids.values)
+    bare = p.iloc[:,0].isna() if words else p.isna().any(axis=1)
+    if bare.any(): print(f"{bare.sum()} of {len(p)} test rows had no prediction and got the training prior: {_some(p.index[bare])}")
+    if words: cols = _answered(comp, p, bare, threshold)
+    else:
+        p[bare] = np.asarray(comp.prior(), p.dtypes.iloc[0]) # pandas refuses to round
+        cols = FORMS[comp.form](comp, p, threshold)
     return pd.DataFrame({_header(comp)[0]: ids.index, **{k: np.asarray(v) for k,v in cols.items()}})
 
 # %% ../nbs/46_submit.ipynb #c022
@@ -139,12 +149,12 @@ def _check_numbers(comp, v):
     _refuse(~np.isfinite(v).all(axis=1), "has infinite numbers", "look at these predictions")
 
 def _check_labels(comp, v):
-    "Labels that training saw, none twice, no more than there are places"
-    sep = dict(words=comp.sep or ' ', ranked=' ').get(comp.form)
-    lists = v.iloc[:,0].astype(str).map(lambda o: o.split(sep) if sep else [o])
-    known = set(comp.classes)
+    "Labels that training or the sample has, none twice, no more than there are places"
+    sep = _LISTS[comp.form](comp)[0]
+    def split(column): return column.astype(str).map(lambda o: o.split(sep) if sep else [o])
+    lists,known = split(v.iloc[:,0]),{*comp.classes, *(() if comp.sample is None else split(comp.sample.iloc[:,1]).explode())}
     unknown = lists.map(lambda o: not known.issuperset(o))
-    _refuse(unknown, "has labels that training never saw", "use the names in `comp.classes`")
+    _refuse(unknown, "has labels that training never saw", "use the names in `comp.classes`, or the word of the sample for what is new")
     _refuse(lists.map(lambda o: len(set(o))<len(o)), "names a label twice in a row", "keep each label once")
     k = _places(comp) if comp.form=='ranked' else len(known)
     _refuse(lists.map(len)>k, f"ranks more than {k} labels", "cut the lists")
