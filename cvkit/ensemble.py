@@ -13,7 +13,7 @@ from .core import CvkitError, one_of
 from .merge import MERGES, back, into, merge
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, interval, parts_of
+from .scores import bootstrap, groups_of, interval, parts_of
 
 # %% ../nbs/42_ensemble.ipynb #c005
 def greedy(
@@ -93,7 +93,8 @@ def blend(self:Ledger,
     parted = parts_of(comp, ids, parts, seed)
     chosen = nested(stack, y, metric, parted, how, comp.task)
     tried = {**dict(zip(found, stack)), 'mean of all': merge(stack, how, task=comp.task), 'chosen': chosen}
-    draws = {k: bootstrap(metric, y, p) for k,p in tried.items()}
+    groups = groups_of(comp, ids)
+    draws = {k: bootstrap(metric, y, p, groups) for k,p in tried.items()}
     gain = (draws['chosen']-draws['mean of all'])*(1 if metric.maximize else -1)
     n,earned = len(found),np.nanmean(gain)>2*np.nanstd(gain)>0
     weights = greedy(stack, y, metric, how, comp.task) if earned else np.full(n, 1/n)

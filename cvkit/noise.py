@@ -15,7 +15,7 @@ from .data import Competition
 from .headstart import fit_linear
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import gained
+from .scores import gained, groups_of
 from .sheet import sheet
 
 # %% ../nbs/44_noise.ipynb #c005
@@ -144,9 +144,9 @@ def repair_scores(self:Ledger,
     metric = get_metric(metric or comp.metric)
     (y,a),(_,b) = (self.held_out(comp, run=o) for o in (before,after))
     if set(a.index)!=set(b.index): raise CvkitError(f"The runs '{before}' and '{after}' held out other rows: predict the same ones with both.")
-    doubted,rows = issues.wrong.reindex(a.index).fillna(False).to_numpy(bool),{}
+    doubted,groups,rows = issues.wrong.reindex(a.index).fillna(False).to_numpy(bool),groups_of(comp, a.index),{}
     a,b = a.to_numpy(),b.loc[a.index].to_numpy()
     for name,keep in (('all',np.ones(len(y), bool)), ('not doubted',~doubted)):
-        gain,_,low,high = gained(metric, y[keep], a[keep], b[keep], n=n)
+        gain,_,low,high = gained(metric, y[keep], a[keep], b[keep], groups[keep], n)
         rows[name] = dict(before=metric(y[keep], a[keep]), after=metric(y[keep], b[keep]), gain=gain, low=low, high=high, rows=int(keep.sum()))
     return pd.DataFrame.from_dict(rows, orient='index')

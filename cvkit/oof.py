@@ -24,7 +24,7 @@ def _keep_list(folder, strings):
     joined = '\0'.join(strings).encode()
     if joined.count(b'\0')!=len(strings)-1: raise CvkitError("An id or a column has the character NUL in its name, which ends a name in the ledger: take it out.")
     file = Path(folder)/f'{_hash(joined)}.list'
-    if not file.exists(): write_atomic(file, joined)
+    if not file.exists() or file.read_bytes()!=joined: write_atomic(file, joined)
     return file.stem
 
 @lru_cache(maxsize=16)
@@ -209,6 +209,8 @@ def get(self:Ledger,
     for key,value in asked.items(): b = b[b[key]==value]
     found = [(line,*o) for line in b.sort_values(['run','fold','view','size','epoch','time']).itertuples() if (o := self._read(line))]
     if not found: raise CvkitError(f"The ledger at {self.path} has no predictions of {', '.join(f'{k}={v!r}' for k,v in asked.items())}: predict first.")
+    models = {(line.run,line.fold) for line,*_ in found}
+    if what=='embedding' and len(models)>1: raise CvkitError(f"The ledger at {self.path} has embeddings of {len(models)} models, and a mean over their spaces means nothing: ask for one `run` and one `fold`.")
     columns = self.classes if what=='probs' else found[0][2].tolist()
     if ids is None: return self._mean(found, columns, *_union([o[1] for o in found]))
     ids = pd.Index([str(o) for o in ids], dtype=object)
@@ -255,6 +257,20 @@ def forget(self:Ledger,
         with _index(self.path) as db: db.executemany('DELETE FROM blocks WHERE file=?', [(f,) for f in written])
     except sqlite3.OperationalError as e: warnings.warn(f"The ledger at {self.path} cannot forget {len(written)} blocks of fold {fold} ({e}), and they still count: free some space."); return
     for f in written: (self.path/f).unlink(missing_ok=True)
+
+# %% ../nbs/40_oof.ipynb #take2
+@patch
+def take(self:Ledger,
+    other:Ledger, # Such as `Ledger('runs/NAME/ledger')` of a finished run
+    run:str       # Its name here; if `other` has named runs, their names follow it
+):
+    "Add all blocks of another ledger"
+    for line in other.blocks().itertuples():
+        if not (found := other._read(line)): continue
+        ids,names,preds = found
+        if line.what=='probs' and self.classes is None: self._classes = names.tolist()
+        columns = self._take(line, names, self.classes) if line.what=='probs' else slice(None)
+        self.add(ids, preds[:,columns], line.kind, line.fold, f'{run} {line.run}'.strip(), line.view, line.size, line.epoch, line.what)
 
 # %% ../nbs/40_oof.ipynb #c042
 @patch

@@ -144,7 +144,7 @@ def sure_labels(self:Ledger,
 def pseudo_rounds(
     comp,             # The `Competition` with the labels that there are
     ledger,           # A `Ledger`: predictions go there, as runs 'round 0', 'round 1 ...', ...
-    fit,              # `fit(comp, held, weights)`: a `Learner` trained on the rows of `comp.train` that are not `held`, both by id; or several such by name, which have to agree
+    fit,              # `fit(comp, held, weights)`: a `Learner` trained on the rows of `comp.train` that are not `held`, both by id; or several such by name, which have to agree. Another one wants a ledger of its own: what is there is not predicted again
     rows=None,        # Rows without a label, by id, with their `image`; the test rows when `None`
     folds=None,       # Fold by id; `comp.folds()` when `None`
     only=None,        # Folds to train; all of them when `None`
@@ -160,8 +160,9 @@ def pseudo_rounds(
     "Train, label what is sure, train with it, and keep the round that is best on labelled held-out rows"
     rows,folds = _to_label(comp, rows, allowed),(comp.folds() if folds is None else folds).reindex(comp.train.index)
     only = sorted(set(folds)) if only is None else list(only)
-    set_ = ', '.join(f'{k}={v}' for k,v in dict(kw, weight=weight, neighbours=neighbours).items())
-    runs = [[f"round {r}{f' ({set_})' if r else ''} {name}".strip() for name in (fit if isinstance(fit, dict) else [''])] for r in range(rounds+1)]
+    seen = {} if tuple(views)==('identity',) else dict(views='+'.join(o if isinstance(o, str) else ' '.join(map(str, o)) for o in views))
+    def how(**kw): return f" ({', '.join(f'{k}={v}' for k,v in kw.items())})" if kw else ''
+    runs = [[f"round {r}{how(**kw, weight=weight, neighbours=neighbours, **seen) if r else how(**seen)} {name}".strip() for name in (fit if isinstance(fit, dict) else [''])] for r in range(rounds+1)]
     labels = []
     for r,now in enumerate(runs):
         labels.append([])

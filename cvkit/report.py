@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from .core import write_somewhere
-from .scores import bootstrap
+from .scores import bootstrap, groups_of
 from .sheet import BLUE, GREY, INK, PALE, RED, figure, sheet, short
 
 # %% ../nbs/50_report.ipynb #c009
@@ -52,7 +52,7 @@ def save_oof(
     df = comp.train.loc[comp.train.index.intersection(preds.index, sort=False)]
     y,p = comp.y(df),preds.loc[df.index, comp.classes or comp.targets].values
     score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df),
-                 score=float(comp.metric(y, p)), spread=float(np.nanstd(bootstrap(comp.metric, y, p, n=50))), **facts)
+                 score=float(comp.metric(y, p)), spread=float(np.nanstd(bootstrap(comp.metric, y, p, groups_of(comp, df.index), 50))), **facts)
     write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id'))
     write_somewhere(Path(folder)/'score.json', json.dumps(score, indent=1))
     return score

@@ -6,10 +6,11 @@
 __all__ = ['CASES', 'new_name', 'hidden_copy', 'no_network', 'dry_run']
 
 # %% ../nbs/47_rerun.ipynb #c002
-import os, shutil, socket, time
-from contextlib import contextmanager
+import os, shutil, socket, sys, time
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch as mock
 import numpy as np, pandas as pd
 from .core import CvkitError, one_of
 from .data import Competition, read_csv
@@ -87,33 +88,30 @@ def _write_tables(comp, path, rows, tables):
 # %% ../nbs/47_rerun.ipynb #c010
 def _near(host): return str(host) in ('localhost','::1','') or str(host).startswith('127.')
 
+_LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex' # the host comes first
+_SENDS   = 'connect','connect_ex','sendto'                  # the address comes last
+
 @contextmanager
 def no_network():
-    "Within it a look-up of a name or a connection to another machine raises `ConnectionError`, in this process and in those that it forks; gives the hosts that were asked for, also where the error was caught"
-    asked,lookup,connect,connect_ex = [],socket.getaddrinfo,socket.socket.connect,socket.socket.connect_ex
+    "Within it a look-up of a name, or a connection or packet to another machine raises `ConnectionError`, in this process and in those that it forks, not in programs that it starts; gives the hosts that were asked for, also where the error was caught"
+    asked,kept = [],{(o,k): getattr(o, k) for o,names in ((socket,_LOOKUPS),(socket.socket,_SENDS)) for k in names}
     def refused(host):
         asked.append(str(host))
         raise ConnectionError(f"Something asked for the network, {host}: the hidden rerun has none. Take it from a file.")
-    def guarded(f):
-        def of(self, address):
-            if self.family not in (socket.AF_INET,socket.AF_INET6) or _near(address[0]): return f(self, address)
-            refused(address[0])
-        return of
+    def looks(f): return lambda host, *args, **kw: f(host, *args, **kw) if _near(host) else refused(host)
+    def sends(f): return lambda self, *args: f(self, *args) if self.family not in (socket.AF_INET,socket.AF_INET6) or _near(args[-1][0]) else refused(args[-1][0])
     try:
-        socket.getaddrinfo = lambda host, *args, **kw: lookup(host, *args, **kw) if _near(host) else refused(host)
-        socket.socket.connect,socket.socket.connect_ex = guarded(connect),guarded(connect_ex)
+        for (o,k),f in kept.items(): setattr(o, k, (looks if o is socket else sends)(f))
         yield asked
-    finally: socket.getaddrinfo,socket.socket.connect,socket.socket.connect_ex = lookup,connect,connect_ex
+    finally:
+        for (o,k),f in kept.items(): setattr(o, k, f)
 
 @contextmanager
 def _as_rerun(folder):
-    "The environment of the rerun, with caches of the hub that are empty"
-    new = dict(KAGGLE_IS_COMPETITION_RERUN='1', HF_HOME=str(folder), TORCH_HOME=str(folder), PIP_NO_INDEX='1')
-    old = {k: os.environ.get(k) for k in new}
-    os.environ.update(new)
-    try: yield
-    finally:
-        for k,v in old.items(): os.environ.pop(k) if v is None else os.environ.update({k: v})
+    "The environment of the rerun, with caches of the hub that are empty, also where the hub was imported before"
+    new = dict(KAGGLE_IS_COMPETITION_RERUN='1', HF_HOME=str(folder), HF_HUB_CACHE=str(folder), TORCH_HOME=str(folder), PIP_NO_INDEX='1')
+    hub = sys.modules.get('huggingface_hub.constants')
+    with mock.dict(os.environ, new), mock.object(hub, 'HF_HUB_CACHE', str(folder)) if hub else nullcontext(): yield
 
 # %% ../nbs/47_rerun.ipynb #c013
 CASES = 'as it is','shuffled','fewer','more','repeated','unreadable'

@@ -12,7 +12,7 @@ from .core import CvkitError, chip
 # %% ../nbs/40c_search.ipynb #c005
 _CELLS = 2**25 # Of a block of similarities: 128 MB
 
-def _unit(x): return F.normalize(torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x).float())
+def _unit(x, device): return F.normalize(torch.as_tensor(np.array(x, np.float32) if isinstance(x, np.ndarray) else x).to(device).float())
 
 def nearest(
     queries,          # Vectors (n, d), of any length but 0
@@ -22,20 +22,19 @@ def nearest(
 ) -> tuple:           # Cosines (n, k) float32, the largest first, and positions in the gallery (n, k)
     "The `k` nearest vectors of the gallery for each query, exactly"
     own = gallery is None
-    q = _unit(queries)
-    g = q if own else _unit(gallery)
-    if q.ndim!=2 or q.shape[1:]!=g.shape[1:]: raise CvkitError(f"Queries {tuple(q.shape)} and gallery {tuple(g.shape)} have to be vectors of one length: (n, d) and (m, d).")
+    q,g = queries,queries if own else gallery
+    if np.ndim(q)!=2 or np.shape(q)[1:]!=np.shape(g)[1:]: raise CvkitError(f"Queries {tuple(np.shape(q))} and gallery {tuple(np.shape(g))} have to be vectors of one length: (n, d) and (m, d).")
     if not 1<=k<=len(g)-own: raise CvkitError(f"`k` is {k} and the gallery has {len(g)-own} vectors: take 1 to as many.")
     device = device or ('cuda' if chip().kind=='cuda' else 'cpu')
     width = min(len(g), max(2048, 2*k))
     height = max(1, _CELLS//width)
-    return tuple(torch.cat(o).numpy() for o in zip(*(_best(q[i:i+height].to(device), g, k, width, i if own else None, device) for i in range(0, len(q), height))))
+    return tuple(torch.cat(o).numpy() for o in zip(*(_best(_unit(q[i:i+height], device), g, k, width, i if own else None, device) for i in range(0, len(q), height))))
 
 def _best(q, g, k, width, own, device):
     "The best of one block of queries; `own` is the position of its first in the gallery"
     best = torch.full((len(q),k), -torch.inf, device=device),torch.zeros((len(q),k), dtype=torch.long, device=device)
     for j in range(0, len(g), width):
-        s = q@g[j:j+width].to(device).T
+        s = q@_unit(g[j:j+width], device).T
         if own is not None:
             rows = torch.arange(len(q), device=device)
             at = rows+own-j

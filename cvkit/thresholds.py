@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from .core import CvkitError
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, interval, parts_of
+from .scores import bootstrap, groups_of, interval, parts_of
 
 # %% ../nbs/42b_thresholds.ipynb #c005
 def best_threshold(
@@ -49,27 +49,28 @@ class Thresholds:
     way:str             # 'a half', 'one' or 'each'
     scores:pd.DataFrame # A row a way: score, lower and upper end of its interval
 
+_COUNT = 'macro_f1','micro_f1','accuracy'
 LEAST = {'a half': None, 'one': np.inf, 'each': 20}
 
 @patch
 def thresholds(self:Ledger,
     comp,                 # The `Competition` with the answers, of several labels
-    metric:str='macro_f1',# That counts decisions: 'macro_f1', 'micro_f1' or 'accuracy'
+    metric:str=None,      # By which the way is chosen, one that counts decisions: 'macro_f1', 'micro_f1' or 'accuracy'; that of the competition when `None`, or 'macro_f1' where it ranks
     parts:int=5,          # For the estimate
     seed:int=0,           # Of its parts, which keep look-alikes together
     **kw                  # `fold`, `run`, `view`: which predictions, as in `get`
 ) -> Thresholds:
-    "Thresholds from what is predicted out of fold; for `submission(comp, preds, threshold=thresholds.values)`"
+    "Thresholds with the best F1 on what is predicted out of fold; for `submission(comp, preds, threshold=thresholds.values)`"
     if comp.task!='multi': raise CvkitError(f"Thresholds are for several labels, and the task of {comp.path} is '{comp.task}'.")
-    (y,p),metric = self.held_out(comp, **kw),get_metric(metric)
+    (y,p),metric = self.held_out(comp, **kw),get_metric(metric or (comp.metric.name if comp.metric.name in _COUNT else 'macro_f1'))
     parted = parts_of(comp, p.index, parts, seed)
     tried = {way: _decide(p.values, y, parted, least) for way,least in LEAST.items()}
-    way,scores = _earned(metric, y, tried)
+    way,scores = _earned(metric, y, tried, groups_of(comp, p.index))
     return Thresholds(pd.Series(_chosen(p.values, y, LEAST[way]), p.columns), way, scores)
 
-def _earned(metric, y, tried):
+def _earned(metric, y, tried, groups):
     "The first way, or a later one that beats it by more than two standard errors; and a row a way: score and interval"
-    draws = {k: bootstrap(metric, y, o) for k,o in tried.items()}
+    draws = {k: bootstrap(metric, y, o, groups) for k,o in tried.items()}
     way = next(iter(tried))
     for k in tried:
         gain = draws[k]-draws[way]
@@ -159,5 +160,5 @@ def cuts(self:Ledger,
         held = parted==k
         chosen[held] = grades(p[held], best_cuts(p[~held], y[~held]))
     halves = np.arange(p.shape[1]-1)+.5
-    way,scores = _earned(metric, y, dict(likeliest=p, halves=hot[grades(p, halves)], chosen=hot[chosen]))
+    way,scores = _earned(metric, y, dict(likeliest=p, halves=hot[grades(p, halves)], chosen=hot[chosen]), groups_of(comp, frame.index))
     return Cuts(dict(likeliest=None, halves=halves, chosen=best_cuts(p, y))[way], way, scores)

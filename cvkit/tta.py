@@ -6,7 +6,7 @@
 __all__ = ['share_of', 'predict_views', 'tta', 'show_views', 'Views', 'one_by_one']
 
 # %% ../nbs/41_tta.ipynb #c002
-import math, time
+import math, time, warnings
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
@@ -20,7 +20,7 @@ from .learner import inputs, outputs
 from .merge import MERGES, back, into, merge
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, interval
+from .scores import bootstrap, groups_of, interval
 from .sheet import BLUE, GREY, INK, figure
 
 # %% ../nbs/41_tta.ipynb #c005
@@ -85,6 +85,8 @@ def predict_views(
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
     says,standing,wanted = _says(learn, what, precision),_standing(dl),_wanted(views, sizes)
+    sides = [(v, max(s or standing or (0,))) for v,s in wanted]
+    if twice := [o for o in sides if sides.count(o)>1]: raise CvkitError(f"The view {twice[0][0]} is wanted at two sizes whose longer side is {twice[0][1]}, by which it is named: ask for one after the other.")
     reading = _reading(standing, wanted)
     took,named = dict.fromkeys(['reading',*wanted], 0.),{}
     def seen(key, x, *columns):
@@ -142,9 +144,13 @@ def predict(self:Ledger,
     precision:str=None,         # As for `predict_views`
     **keys                      # `fold`, `run`, `epoch` of `Ledger.add`
 ) -> dict:                      # Seconds for 1,000 images by (view, side), with those of reading
-    "Predict all images of `dl` in all views at all sizes, and keep each for itself"
-    found,seconds = predict_views(learn, dl, views, sizes, what, precision)
-    for (view,size),preds in found.items(): self.add(ids, preds, kind, view=view, size=size, what=what, **keys)
+    "Predict all images of `dl` in all views at all sizes, and keep each for itself; nothing of images that cannot be read"
+    (found,seconds),ids = predict_views(learn, dl, views, sizes, what, precision),pd.Index(ids)
+    bad = getattr(dl, 'bad', np.zeros(0, bool)) # as told by a loader of `Competition.dataloaders`
+    seen = ~np.asarray(bad, bool) if len(bad)==len(ids) else np.ones(len(ids), bool)
+    if not seen.any(): raise CvkitError(f"None of the {len(ids)} images can be read, such as that of {ids[0]}: look at the files.")
+    if not seen.all(): warnings.warn(f"{(~seen).sum()} images cannot be read, such as that of {ids[~seen][0]}: the ledger gets nothing of them, and a submission gives rows without others the training prior.")
+    for (view,size),preds in found.items(): self.add(ids[seen], preds[seen], kind, view=view, size=size, what=what, **keys)
     return seconds
 
 # %% ../nbs/41_tta.ipynb #c031
@@ -177,18 +183,19 @@ def one_by_one(
     how:str='mean',    # As for `merge`
     task:str='single', # As for `merge`
     most:int=8,        # Members to add
-    fits=lambda taken: True # Whether so many members may be taken
+    fits=lambda taken: True, # Whether so many members may be taken
+    groups=None        # As for `cvkit.scores.draws`
 ):                     # Of each step: the member, the merged predictions, the gain, and its standard error
     "Add members to the first, always the one with which the mean is best"
     sign,total,taken = 1 if metric.maximize else -1,space[first],[first]
     now = back(total, how, task)
-    score,draws = metric(y, now),bootstrap(metric, y, now)
+    score,draws = metric(y, now),bootstrap(metric, y, now, groups)
     yield first,now,0.,0.
     while len(taken)<=most and (rest := [k for k in space if k not in taken and fits([*taken,k])]):
         merged = {k: back((total+space[k])/(len(taken)+1), how, task) for k in rest}
         pick = max(rest, key=lambda k: sign*metric(y, merged[k]))
         total,taken,now = total+space[pick],[*taken,pick],merged[pick]
-        before,score,drawn,draws = score,metric(y, now),draws,bootstrap(metric, y, now)
+        before,score,drawn,draws = score,metric(y, now),draws,bootstrap(metric, y, now, groups)
         yield pick,now,sign*(score-before),float(np.nanstd(draws-drawn))
 
 # %% ../nbs/41_tta.ipynb #c037
@@ -210,19 +217,21 @@ def choose_views(self:Ledger,
     "Add views to the best one as long as they help on the held-out rows, move answers and fit into the seconds"
     one_of('way to merge', how, MERGES)
     metric,judge = get_metric(metric or comp.metric),get_metric('log_loss') if comp.task in ('single','multi') else comp.metric
-    _,y,members = self.in_common(comp, ('view','size'), **kw)
+    ids,y,members = self.in_common(comp, ('view','size'), **kw)
+    groups = groups_of(comp, ids)
     best = lambda keys: max(keys, key=lambda k: judge(y, members[k])*(1 if judge.maximize else -1))
     if not seconds and most_seconds<math.inf: raise CvkitError("A limit of seconds needs what each view takes: give `seconds`, which `ledger.predict` returns.")
+    if seconds and (new := [k for k in members if k not in seconds]): raise CvkitError(f"`seconds` tells nothing of {', '.join(map(str, new[:3]))}: give those of all calls of `ledger.predict` as one, such as {{**first, **second}}, or none.")
     if first and first not in members: raise CvkitError(f"The ledger at {self.path} has no view {first}: take one of {', '.join(map(str, [*members][:5]))}.")
     fits = [k for k in members if not seconds or _cost(seconds, [k])<=most_seconds]
     if not fits: raise CvkitError(f"No view fits into {most_seconds:g} seconds for 1,000 images: the shortest takes {min(_cost(seconds, [k]) for k in members):.3g}.")
     first = first or best(fits)
     rows,taken,worth = [],[],True
-    for k,preds,gain,error in one_by_one({k: into(o, how, comp.task) for k,o in members.items()}, y, judge, first, how, comp.task, most, lambda taken: not seconds or _cost(seconds, taken)<=most_seconds):
+    for k,preds,gain,error in one_by_one({k: into(o, how, comp.task) for k,o in members.items()}, y, judge, first, how, comp.task, most, lambda taken: not seconds or _cost(seconds, taken)<=most_seconds, groups):
         moved = _moved(comp.task, before, preds, np.std(y)) if rows else 1.
         taken.append(k)
         worth,before = worth and (not rows or gain>sure*error and moved>=least),preds
-        low,high = interval(bootstrap(metric, y, preds))
+        low,high = interval(bootstrap(metric, y, preds, groups))
         rows.append(dict(view=k[0], size=k[1], score=metric(y, preds), low=low, high=high, gain=gain, error=error, moved=moved, seconds=_cost(seconds, taken), worth=worth))
     steps = pd.DataFrame(rows)
     alone = pd.DataFrame([dict(view=k[0], size=k[1], score=metric(y, o), seconds=_cost(seconds, [k])) for k,o in members.items()]).sort_values('score', ascending=not metric.maximize, ignore_index=True)
