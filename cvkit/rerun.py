@@ -86,9 +86,9 @@ def _write_tables(comp, path, rows, tables):
         new.to_csv(path/f.name, index=False, sep=sep)
 
 # %% ../nbs/47_rerun.ipynb #c010
-def _near(host): return str(host) in ('localhost','::1','') or str(host).startswith('127.')
+def _near(host): return str(host) in ('localhost','::1','',socket.gethostname()) or str(host).startswith('127.')
 
-_LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex' # the host comes first
+_LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex','gethostbyaddr' # the host comes first
 _SENDS   = 'connect','connect_ex','sendto'                  # the address comes last
 
 @contextmanager

@@ -49,7 +49,7 @@ class Run:
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
     training:dict=field(default_factory=dict) # Seconds that training and predicting of a fold were given, by its number
-    timed:dict=field(default_factory=dict)    # Minutes of the whole run of which a fold was given its seconds, by its number
+    timed:dict=field(default_factory=dict)    # Minutes of the whole run, and the second of it at which a fold shall be over, by which it was given its seconds
     finished:list=field(default_factory=list) # Folds that are trained and predicted
     warnings:list=field(default_factory=list) # What the user should know
     part:str=''                               # In the names of its files, while folds run in processes of their own
@@ -271,10 +271,10 @@ def train_fold(
         run.used = time.monotonic()-begun
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
-    if str(fold) not in run.training:
-        run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+60*run.asked['minutes']*share)
-    run.training[str(fold)] += 60*share*(run.asked['minutes']-run.timed.get(str(fold), run.asked['minutes'])) # it goes on with other minutes
-    run.timed[str(fold)] = run.asked['minutes']
+    now = run.asked['minutes'],60*run.asked['minutes']*share
+    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+now[1])
+    elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
+    run.timed[str(fold)] = now
     run.save(folder)
     plan = _plan(run, fold, body)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill

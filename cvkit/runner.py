@@ -68,6 +68,7 @@ class RunPlan(Turning):
         self.monitor,self.maximize,self.deadline,self.session,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,session,keep,on_epoch,after
         self.slack,self.best,self.peak,self.before,self.state,self.history,self.since = slack,None,0,None,None,[],time.monotonic()
         self.blend,self.average,self.memory = MixUpCutMix(p=0.),EMA(),FromMemory()
+        self.longer = False # whether it goes on with more time than it had
         self.most,self.valids,self.asked = None,[],None # epochs of a last phase that fills the time, at most; (size, seconds) of the last validations, and when one began
         self.set_plan(plan)
     def clock(self): return agreed(self.learn, time.monotonic())
@@ -96,7 +97,7 @@ class RunPlan(Turning):
         if round((self.phase.epochs-self.done)*n)<=1 or self.clock()>self.ends-self.closing(self.phase): raise CancelTrainException
     def after_train(self):
         if self.phase.estimate and self.most: self.plan_again(self.epoch+1-self.starts[-2], validated=False) # now, since nothing is trained after an estimate
-        if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)): self.estimate()
+        if self.phase.estimate and (self.epoch+1 in self.starts or self.clock()>self.ends-self.closing(self.phase)-self.valid): self.estimate() # or there is no time for another epoch after its validation
     def before_validate(self): self.asked = self.clock()
     def after_validate(self):
         if self.asked is not None and not self.memory.read: self.validated(self.clock()-self.asked)
@@ -261,7 +262,7 @@ def plan_again(self:RunPlan,
     validated:bool=True # Whether the last whole one was validated
 ):
     "Give the last phase the epochs that fit into the time that is left, as long as those until now took"
-    if n<=0 or n>=self.phases[-1].epochs: return
+    if n<=0 or n>=self.phases[-1].epochs and not self.longer: return
     whole = math.floor(n)
     each = max(1e-9, (self.clock()-self.begun-(whole-(not validated))*self.valid)/n)
     more = passes(self.ends-self.begun-whole*(each+self.valid)-self.closing(self.phase)+self.valid, each, self.valid)
@@ -280,13 +281,14 @@ def set_last(self:RunPlan, epochs):
 def state_dict(self:RunPlan):
     "What is best so far, the log, and seconds since the beginning of all and of the last phase"
     now = time.monotonic()
-    return dict(best=self.best, peak=self.peak, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, valids=self.valids, epochs=self.most and self.phases[-1].epochs)
+    return dict(best=self.best, peak=self.peak, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, valids=self.valids, whole=self.deadline-self.since, epochs=self.most and self.phases[-1].epochs)
 
 @patch
 def load_state_dict(self:RunPlan, state):
     "Go on with it: the deadline comes as much earlier as had been used"
     now = self.clock()
     self.best,self.peak,self.before,self.state,self.history = (state[k] for k in ('best','peak','before','state','history'))
+    self.longer = self.deadline-self.since>state['whole']+1
     self.deadline += now-state['used']-self.since
     self.since,self.begun,self.valids = now-state['used'],None if state['phase'] is None else now-state['phase'],state['valids']
     if state['epochs']: self.set_last(state['epochs'])
@@ -294,7 +296,7 @@ def load_state_dict(self:RunPlan, state):
 # %% ../nbs/38a_runner.ipynb #c035
 @contextmanager
 def _training(learn, groups):
-    "So many groups train; afterwards the model and the random state are as before"
+    "So many groups train; afterwards the model and torch's random state are as before"
     bufs = {k: v.clone() for k,v in learn.model.named_buffers()}
     trains = {p: p.requires_grad for p in learn.model.parameters()}
     if not learn.opt: learn.create_opt()
@@ -326,7 +328,7 @@ def time_step(self:Learner,
     groups:int=None, # How many parameter groups train, counted from the head; all when `None`
     n:int=4          # Batches to time, after one to warm up
 ) -> float:          # Seconds a training batch, loading included
-    "Time forward and backward passes; the model and the random state stay as they were"
+    "Time forward and backward passes; the model and torch's random state stay as they were"
     with _training(self, groups) as parts: return _seconds(self, self.dls.train, partial(_backward, self, parts), n)
 
 @patch
@@ -475,6 +477,7 @@ def fit_plan(self:Learner,
     deadline,session = (agreed(self, time.monotonic()+60*o) for o in (minutes or math.inf, in_session()))
     runner = RunPlan(Plan(), monitor, maximize, deadline, session, keep, on_epoch, after, slack)
     runner.learn = self
+    runner.since = runner.clock()
     runner.was = runner.now()
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
     try:

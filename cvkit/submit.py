@@ -113,8 +113,9 @@ def submission(
     twice = preds.index[preds.index.duplicated()]
     if len(twice): raise CvkitError(f"Id '{twice[0]}' is predicted twice: average the predictions by id first.")
     ids = expected_ids(comp)
-    words = not all(map(pd.api.types.is_numeric_dtype, preds.dtypes))
-    p = (preds if words else preds[[one_of('predicted column', c, preds) for c in comp.classes or comp.targets]]).reindex(ids.values)
+    columns = comp.classes or comp.targets
+    words = not set(columns)<=set(preds) and not all(map(pd.api.types.is_numeric_dtype, preds.dtypes))
+    p = (preds if words else preds[[one_of('predicted column', c, preds) for c in columns]]).reindex(ids.values)
     bare = p.iloc[:,0].isna() if words else p.isna().any(axis=1)
     if bare.any(): print(f"{bare.sum()} of {len(p)} test rows had no prediction and got the training prior: {_some(p.index[bare])}")
     if words: cols = _answered(comp, p, bare, threshold)

@@ -85,6 +85,7 @@ def predict_views(
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
     says,standing,wanted = _says(learn, what, precision),_standing(dl),_wanted(views, sizes)
+    wanted = [*{(v, s or standing): (v,s) for v,s in wanted}.values()]
     sides = [(v, max(s or standing or (0,))) for v,s in wanted]
     if twice := [o for o in sides if sides.count(o)>1]: raise CvkitError(f"The view {twice[0][0]} is wanted at two sizes whose longer side is {twice[0][1]}, by which it is named: ask for one after the other.")
     reading = _reading(standing, wanted)
