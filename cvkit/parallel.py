@@ -117,16 +117,7 @@ def mean_buffers(self:DataParallel):
     for b in self.model.buffers():
         if b.is_floating_point(): dist.all_reduce(b); b /= self.world
 
-@patch
-def hear(self:DataParallel,
-    sig # The signal that this process has got; `None` without
-):      # That of any of them
-    "Tell the others of a signal"
-    if self.world==1: return sig
-    most = torch.tensor([sig or 0], device=self.state.device)
-    dist.all_reduce(most, dist.ReduceOp.MAX)
-    return int(most) or None
-
+# %% ../nbs/39b_parallel.ipynb #c0133
 @patch
 def same(self:DataParallel):
     "The model of the first process, in all"
@@ -147,3 +138,13 @@ def agreed(self:DataParallel,
 def wait(self:DataParallel):
     "Until all are here"
     if self.world>1: dist.barrier()
+
+@patch
+def hear(self:DataParallel,
+    sig # The signal that this process has got; `None` without
+):      # That of any of them
+    "Tell the others of a signal"
+    if self.world==1: return sig
+    most = torch.tensor([sig or 0], device=self.state.device)
+    dist.all_reduce(most, dist.ReduceOp.MAX)
+    return int(most) or None
