@@ -55,6 +55,8 @@ class DataParallel(Callback):
     def before_step(self):
         if self.world>1: self.reduce([p.grad for p,*_ in self.opt.all_params(with_grad=True)])
         self.images = 0
+    def after_batch(self):
+        if self.training and self.images and self.world>1: self.learn.loss = self.mean(self.loss.detach().float().mean()) # of a batch without a step, or one that was left out: what looks at the loss has to see the same
     def after_train(self): self.give_back(); self.mean_buffers()
     def after_validate(self):
         if self.give_back(): self.join()
@@ -111,11 +113,17 @@ def join(self:DataParallel):
         else: raise CvkitError(f"{m.name} cannot be brought together over processes: take a function, or fastai's `AvgMetric` or `AccumMetric`.")
 
 @patch
+def mean(self:DataParallel, x):
+    "Of a tensor in all processes, in its place"
+    dist.all_reduce(x); x /= self.world
+    return x
+
+@patch
 def mean_buffers(self:DataParallel):
-    "Running statistics are means over the processes"
+    "Running statistics are means over the processes, also those that an average of the weights has"
     if self.world==1: return
-    for b in self.model.buffers():
-        if b.is_floating_point(): dist.all_reduce(b); b /= self.world
+    for b in [*self.model.buffers(), *(o for cb in self.learn.cbs if hasattr(type(cb), 'own_weights') for o in cb.own_weights())]:
+        if b.is_floating_point(): self.mean(b.detach())
 
 # %% ../nbs/39b_parallel.ipynb #c0133
 @patch

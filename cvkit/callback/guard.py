@@ -8,6 +8,7 @@ __all__ = ['held', 'not_finite', 'state_now', 'go_back', 'NaNGuard']
 # %% ../../nbs/32c_callback.guard.ipynb #c002
 import math, torch
 from fastai.callback.core import Callback, CancelFitException
+from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
 from torch import nn
@@ -83,6 +84,8 @@ class NaNGuard(Callback):
         self.first = self.recent = self.level = None; self.calm = True # losses: the first, their short and long average, whether they have not grown
         self.found = self.left = self.smooth = None                 # rates before and after `share`; what `Recorder` had before a bad loss
         self.skipped,self.spare = False,None                        # the scaler has left out the step; the state before, during a validation
+    @property
+    def gave_up(self): return max(self.used, self.corrupt)>self.tries # it has stopped the fit
     def before_fit(self):
         self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds')) # a rate finder wants to see the loss explode
         self.put_rates(); self.begin()
@@ -126,6 +129,11 @@ def running(self:NaNGuard):
     return rec and [float(rec.smooth_loss.val), rec.smooth_loss.count]
 
 @patch
+def forget(self:NaNGuard):
+    "The next batch begins from a new good state"
+    self.good,self.since,self.due,self.spare = None,0,0,None
+
+@patch
 def keep(self:NaNGuard):
     self.good = dict(state=state_now(self.learn), losses=[self.recent, self.level], smooth=self.running())
     self.since = self.due = 0
@@ -144,17 +152,23 @@ def back(self:NaNGuard):
     (self.recent,self.level),self.smooth,self.due = self.good['losses'],self.good['smooth'],0
 
 @patch
+def hit(self:NaNGuard):
+    "Whether images or targets are not finite, of any process where there are several"
+    found = not_finite(dict(enumerate([*self.learn.xb, *self.learn.yb]))) is not None
+    return bool(self.learn.data_parallel.hear(int(found))) if hasattr(self.learn, 'data_parallel') else found
+
+@patch
 def bad(self:NaNGuard, why):
     "Go back, lower the rates, tell it, and stop when that was once too often"
-    if corrupt := not_finite(dict(enumerate([*self.learn.xb, *self.learn.yb]))) is not None: self.corrupt += 1
+    if corrupt := self.hit(): self.corrupt += 1
     else: self.used += 1
-    stop = max(self.used, self.corrupt)>self.tries
+    stop = self.gave_up
     if not corrupt and not stop: self.share *= self.factor
     self.returns.append(dict(epoch=self.epoch, batch=self.iter, back=self.since, why='input' if corrupt else why, share=self.share))
     what = "images or targets are not finite" if corrupt else why
     then = "stopped" if stop else "the batch is left out" if corrupt else f"rates times {self.share:g} from here on"
     n = f"{self.since} batch{'es'*(self.since!=1)}"
-    print(f"Epoch {self.epoch}, batch {self.iter}: {what}; back by {n} to the last good state, {then}.", flush=True)
+    if not rank_distrib(): print(f"Epoch {self.epoch}, batch {self.iter}: {what}; back by {n} to the last good state, {then}.", flush=True)
     self.back()
     if stop: raise CancelFitException
 
@@ -169,7 +183,7 @@ def mend(self:NaNGuard):
 def lost(self:NaNGuard, loss, scaled):
     "A loss that is not finite"
     self.row += 1; self.smooth = self.running()
-    if scaled and self.row<_SKIPS and not_finite(dict(enumerate([*self.learn.xb, *self.learn.yb]))) is None: self.mend()
+    if scaled and self.row<_SKIPS and not self.hit(): self.mend()
     else: self.bad(f"the loss is {loss}")
 
 @patch
