@@ -203,7 +203,7 @@ def _read(folder, name): return json.loads((folder/name).read_text())
 def _headline(folder):
     score,run = _read(folder, 'score.json'),_read(folder, 'run.json') if (folder/'run.json').exists() else {}
     test = f"{score['expected']:.3f} ({score['low']:.3f} to {score['high']:.3f}) expected of the test" if 'expected' in score else None
-    facts = [f"{score['n']} held-out images", test, run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
+    facts = [f"{score['n']} held-out images", test, score.get('decided'), run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
     files = ''.join(f'<p class=facts>{k}: <code>{escape(str(v))}</code></p>' for k,v in [('Run folder',folder.resolve()),('Submission',run.get('submission'))] if v)
     return (f"<p class=score>{score['score']:.4f} <small>± {score['spread']:.4f} {escape(score['metric'])}</small></p>"
             f"<p class=facts>{escape(' · '.join(str(o) for o in facts if o))}</p>{files}")

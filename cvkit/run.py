@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Run', 'guess_size', 'guess_flip', 'make_learner', 'predict_rows', 'keep_plan', 'train_fold', 'new_folder',
-           'fold_alone', 'join_parts', 'train_folds', 'cvkit_run', 'expectation', 'finish', 'submit_from', 'go_on']
+           'fold_alone', 'join_parts', 'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish', 'submit_from',
+           'go_on']
 
 # %% ../nbs/61_run.ipynb #c002
 import json, math, os, shutil, time
@@ -21,8 +22,9 @@ import cvkit.check, cvkit.expect, cvkit.loaders, cvkit.runner
 from .backbone import find_weights
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
-from .core import CvkitError, in_session, seed_all, where, write_somewhere
+from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
 from .data import Competition
+from .decide import Decision, decides
 from .dials import get_size, set_flip, set_size
 from .learner import predict, timm_learner
 from .plan import Phase, Plan
@@ -45,6 +47,7 @@ class Run:
     mirrored:dict=field(default_factory=dict) # What they told, by the number of the fold
     sizes:dict=field(default_factory=dict)    # Smaller sides of the images, where the time is short, by the number of the fold
     views:dict=field(default_factory=dict)    # Seconds to predict an image that is read already in one view more, by the number of the fold
+    decided:dict=field(default_factory=dict)  # What held-out rows make of predictions, a `Decision`
     submission:str=None                       # Where it was written
     seconds:dict=field(default_factory=dict)  # Per stage
     used:float=0.                             # Seconds since the beginning, without what a kill or a break took
@@ -141,7 +144,7 @@ def _room_for(learn, folder, models, at_once=1, own=()):
     weights = sum(v.nbytes for v in learn.model.state_dict().values())
     need, free = (models+at_once)*weights+2**24, shutil.disk_usage(folder).free+sum(f.stat().st_size for f in own)
     if free<need: raise CvkitError(f"The disk of {folder} has room for {free/2**20:.0f} MB and this run needs {need/2**20:.0f}: free some, or give an `out` on another disk.")
-    return free>need+14*at_once*weights # the beginning with its best weights, and three states with those and two moments
+    return free>need+23*at_once*weights # the beginning with its best weights, and three states with those, two moments, and all three of the last good state
 
 # %% ../nbs/61_run.ipynb #c019
 def _seconds_per_image(learn, views, batches=4):
@@ -188,7 +191,7 @@ def _time_for(run, fold, learn, n_predict, end):
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
-    return end-time.monotonic()-min(5, 3*run.asked['minutes'])
+    return end-time.monotonic()-min(10 if decides(run.comp['task'], run.comp['metric']) else 5, 3*run.asked['minutes'])
 
 # %% ../nbs/61_run.ipynb #c022
 def keep_plan(
@@ -222,6 +225,10 @@ def _probe(run, fold, learn, plan, n_predict=0, left=math.inf):
     if strength<1: print(f"Crops at full strength hurt held-out images: augmentation at {strength:g}.")
     run.mirrored[str(fold)] = flip
     if not run.mirrors(fold): set_flip(learn.dls, 0); print("Nothing is mirrored.")
+
+def _note_returns(run, fold, guard):
+    "Batches that were not finite are told in the report as well"
+    if guard and guard.returns: run.warn(f"fold {fold} went back to its last good state {len(guard.returns)} times, the last time since {dict(input='images were not finite').get(why := guard.returns[-1]['why'], why)}{', once too often: its training was stopped' if guard.gave_up else ''}")
 
 def _predict_both(run, comp, learn, held, fold, ledger):
     "Held-out and test rows in the views that `run` allows"
@@ -289,6 +296,7 @@ def train_fold(
         if not new and kept.exists(): learn.model.load_state_dict(torch.load(kept, map_location='cpu', weights_only=True))
         if new or kept.exists(): _predict_both(run, comp, learn, held, fold, ledger)
         if hasattr(learn, 'plan'): keep_plan(learn, folder)
+        _note_returns(run, fold, getattr(learn, 'guard', None))
     run.finished.append(fold)
     run.save(folder)
     if states: shutil.rmtree(states, ignore_errors=True)
@@ -391,6 +399,7 @@ def train_folds(
 ) -> Path:     # `folder`
     "Train and predict the folds that are not finished, then submit what there is, also after a failure"
     asked, failure, n = run.asked, None, run.asked['folds']
+    if chip().kind=='xla': run.warn("this session has a TPU, which a run does not use: it trains on the processor. Take a session with a GPU, or `learn.to_tpu()` in a notebook of your own")
     weights, fold_of, ledger = run.weights(), run.folds(comp), comp.ledger(folder/'ledger')
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo, history = [k for k in range(n) if k not in run.finished], _history(folder)
@@ -451,6 +460,17 @@ def expectation(
     if e.shifted: run.warn(f"the test images look otherwise than the held-out ones ({e.auc:.0%} of the pairs, where 50% are alike): expect {e.accuracy:.3f} right ({e.low:.3f} to {e.high:.3f}), whatever the score says")
     return dict(expected=e.accuracy, low=e.low, high=e.high)
 
+def decided(
+    run, comp, ledger # As in `train_fold`
+) -> pd.DataFrame:    # Held-out predictions by id, decided by rows that they are not among
+    "Keep in `run` what held-out rows make of predictions, for the test rows and for those of a later notebook"
+    run.decided = {}
+    try: decision,held = ledger.decide(comp)
+    except CvkitError: return ledger.get('valid') # too few rows
+    run.decided = vars(decision)
+    if decision.values: print(f"Decided on held-out rows: {decision} {comp.metric.name}")
+    return held
+
 def finish(
     run, comp, ledger, # As in `train_fold`
     folder,            # Run folder
@@ -461,10 +481,13 @@ def finish(
     "Submission, score and report from whatever the ledger holds"
     begun, have = time.monotonic(), set(ledger.blocks().kind)
     if failure: run.warn(f"ended early by {type(failure).__name__}{f': {failure}' if str(failure) else ''}")
+    held = decided(run, comp, ledger) if 'valid' in have else None
+    decision = Decision(**run.decided)
     if 'test' in have:
-        try: run.submission = str(write_submission(comp, ledger.get('test'), Path(out).resolve()))
+        try: run.submission = str(write_submission(comp, decision(ledger.get('test'), comp.task), Path(out).resolve()))
         except CvkitError as e: failure = failure or e
-    score = save_oof(folder, comp, ledger.get('valid'), **(expectation(run, comp, ledger) if expects else {})) if 'valid' in have else None
+    facts = {**(expectation(run, comp, ledger) if expects else {}), **(dict(decided=str(decision)) if decision.values else {})}
+    score = None if held is None else save_oof(folder, comp, held, **facts)
     run.save(folder)
     if score:
         try: write_report(folder)
