@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `folds`, `plain`, `budget`, `overhead` and `processes` want a machine without other work.
+how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from copy import copy
@@ -13,13 +13,15 @@ import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
 from fastai.callback.core import Callback
 from fastai.vision.all import accuracy
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
 from cvkit.callback.ema import EMA
 from cvkit.callback.resume import Resume
-from cvkit.callback.soup import Soup
 from cvkit.core import chip, seed_all
 from cvkit.data import Competition
-from cvkit.learner import predict, timm_learner
+from cvkit.learner import outputs, predict, timm_learner
 from cvkit.margins import MarginLoss
 from cvkit.oof import Ledger
 from cvkit.parallel import DataParallel
@@ -36,11 +38,11 @@ job   = BENCH.job
 
 TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3),
           'half the rate': dict(lr=2e-4), 'twice the rate': dict(lr=8e-4), 'last stage first': dict(first=2), 'stages from memory first': dict(memory=3), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA),
-          'soup of three': dict(cbs=Soup), 'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
+          'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
           'trained at full size': dict(share=1.), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
 SETS   = 'trashnet','grocery'
 
-@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', 'callback/ema', 'callback/soup', 'callback/batchnorm', size=128, epochs=3)
+@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', 'callback/ema', 'callback/batchnorm', size=128, epochs=3)
 def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, **kw):
     "The default plan with one thing changed, for so many epochs; the state after the last one counts"
     comp = Competition(a.data/name)
@@ -190,6 +192,7 @@ def processes(a, seed, name):
 
 # The same minutes
 
+SIDES = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
 BUDGETS = [(name,minutes) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes]
 
 def submitted(a, name, command):
@@ -226,9 +229,19 @@ def plain(a, seed, name, minutes, size):
     _,said,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out, '--weights', a.weights, '--minutes', minutes, '--size', size, '--seed', seed])
     return dict(scores, valid=float(said.split()[-1]))
 
-# Until the best of plain fastai
+@job({f'{name}, {size} px': dict(name=name, size=size) for name in SIDES for size in ((64,128) if name=='cifar10n_noisy' else (128,224))})
+def linear(a, seed, name, size):
+    "The other peer of `equal`: features of the frozen body and logistic regression on them, whose strength a held-out fifth chooses; the test rows are those of a fit to all rows"
+    begun,comp = time.monotonic(),Competition(a.data/name)
+    learn = timm_learner(comp.dataloaders(size, 64, augment=0), weights=a.weights)
+    x,test = (outputs(learn, learn.dls.test_dl(comp.items(df)), dict(x=learn.model.features))['x'] for df in (comp.train, comp.test))
+    y,held = comp.train.label[comp.items(comp.train).index].to_numpy(),comp.folds(seed=seed)[comp.items(comp.train).index].to_numpy()==0
+    def fitted(c, rows): return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=300)).fit(x[rows], y[rows])
+    scores = {c: fitted(c, ~held).score(x[held], y[held]) for c in (1e-4,1e-3,1e-2,1e-1)}
+    best = max(scores, key=scores.get)
+    return dict(valid=scores[best], test=fitted(best, slice(None)).score(test, answers(a, name, comp.items(comp.test))), strength=best, seconds=round(time.monotonic()-begun, 1))
 
-SIDES = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
+# Until the best of plain fastai
 
 @job({f'{name}, {epochs} epochs': dict(name=name, epochs=epochs, size=size) for name,size in SIDES.items() for epochs in (4,8,12)})
 def fine_tune(a, seed, name, epochs, size):
@@ -268,10 +281,11 @@ def on_chip(found):
         out.append(row('two processes, a core each, against one: an epoch', [o['ours']], [o['plain']], 's', 'less', lambda a, b: a<b, more=False))
         if 'rounding' in o: out.append(row('the same, largest difference of a loss, against that of another number of threads', [o['apart']], [o['rounding']], 'share', 'at most 3 times', lambda a, b: a<=3*b, more=False))
     for k,mine in by.get('equal', {}).items():
-        peers = {size: o for size in (32,64,128,224) if (o := by.get('plain', {}).get(f'{k}, {size} px'))}
-        if not peers: continue
-        best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
-        if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against plain fastai at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
+        for j,peer,key in (('plain','plain fastai',k), ('linear','frozen features and a linear probe',k.partition(',')[0])):
+            peers = {size: o for size in (32,64,128,224) if (o := by.get(j, {}).get(f'{key}, {size} px'))}
+            if not peers: continue
+            best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
+            if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against {peer} at {best} px', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
     for k,mine in by.get('folds', {}).items():
         one = by.get('equal', {}).get(k, {})
         if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))

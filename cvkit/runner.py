@@ -362,17 +362,18 @@ def load_state_dict(self:RunPlan, state):
 # %% ../nbs/38a_runner.ipynb #c035
 @contextmanager
 def _training(learn, groups):
-    "So many groups train; afterwards the model and torch's random state are as before"
+    "So many groups train; afterwards the model, random states and loaders are as before"
     bufs = {k: v.clone() for k,v in learn.model.named_buffers()}
-    trains = {p: p.requires_grad for p in learn.model.parameters()}
+    trains,drawn = {p: p.requires_grad for p in learn.model.parameters()},all_random(learn.dls)
     if not learn.opt: learn.create_opt()
     thaw(learn.opt, groups or len(learn.opt.param_lists))
     learn.model.to(learn.dls.device).train()
     try:
-        with torch.random.fork_rng(), in_parts(learn.model) as parts: yield parts
+        with in_parts(learn.model) as parts: yield parts
     finally:
         for k,v in learn.model.named_buffers(): v.copy_(bufs[k])
         for p,o in trains.items(): p.requires_grad_(o)
+        set_all_random(learn.dls, drawn)
 
 def _seconds(learn, batches, f, n):
     "Mean seconds of `f` on each of `n` batches, loading included, after one to warm up"
@@ -394,7 +395,7 @@ def time_step(self:Learner,
     groups:int=None, # How many parameter groups train, counted from the head; all when `None`
     n:int=4          # Batches to time, after one to warm up
 ) -> float:          # Seconds a training batch, loading included
-    "Time forward and backward passes; the model and torch's random state stay as they were"
+    "Time forward and backward passes; the model, random states and loaders stay as they were"
     with _training(self, groups) as parts: return _seconds(self, self.dls.train, partial(_backward, self, parts), n)
 
 @patch
