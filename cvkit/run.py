@@ -191,7 +191,7 @@ def _time_for(run, fold, learn, n_predict, end):
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
-    return end-time.monotonic()-min(10 if decides(run.comp['task'], run.comp['metric']) else 5, 3*run.asked['minutes'])
+    return end-time.monotonic()-min(5, 3*run.asked['minutes'])
 
 # %% ../nbs/61_run.ipynb #c022
 def keep_plan(
@@ -279,7 +279,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+now[1])
+    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+now[1]-5*bool(decides(comp)))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     run.save(folder)
@@ -467,6 +467,7 @@ def decided(
     run.decided = {}
     try: decision,held = ledger.decide(comp)
     except CvkitError: return ledger.get('valid') # too few rows
+    except Exception as e: run.warn(f"nothing is decided, {type(e).__name__}: {e}"); return ledger.get('valid')
     run.decided = vars(decision)
     if decision.values: print(f"Decided on held-out rows: {decision} {comp.metric.name}")
     return held
@@ -481,11 +482,15 @@ def finish(
     "Submission, score and report from whatever the ledger holds"
     begun, have = time.monotonic(), set(ledger.blocks().kind)
     if failure: run.warn(f"ended early by {type(failure).__name__}{f': {failure}' if str(failure) else ''}")
-    held = decided(run, comp, ledger) if 'valid' in have else None
-    decision = Decision(**run.decided)
-    if 'test' in have:
+    def submit(decision):
+        nonlocal failure
+        if 'test' not in have: return
         try: run.submission = str(write_submission(comp, decision(ledger.get('test'), comp.task), Path(out).resolve()))
         except CvkitError as e: failure = failure or e
+    submit(Decision() if 'valid' in have else Decision(**run.decided)) # before anything else
+    held = decided(run, comp, ledger) if 'valid' in have else None
+    decision = Decision(**run.decided)
+    if held is not None and decision.values: submit(decision)
     facts = {**(expectation(run, comp, ledger) if expects else {}), **(dict(decided=str(decision)) if decision.values else {})}
     score = None if held is None else save_oof(folder, comp, held, **facts)
     run.save(folder)

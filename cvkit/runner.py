@@ -82,7 +82,7 @@ class RunPlan(Turning):
     def clock(self): return agreed(self.learn, time.monotonic())
     def set_plan(self, plan, slots=None):
         "Run `plan`, each phase in its `Slot` of the time"
-        self.phases,self.begun,self.pace,self.step = plan.trained,None,1.,0. # `begun`: this phase; `pace`: seconds of a pass, in those that were expected; `step`: those of the last batch
+        self.phases,self.begun,self.origin,self.pace,self.step = plan.trained,None,None,1.,0. # `begun`: when this phase began; `origin`: when it trained, and how far it was; `pace`: seconds of a pass, in those that were expected; `step`: those of the last batch
         self.slots = slots or [Slot() for _ in self.phases]
         self.most = [None if s.share is None else 10*p.epochs for p,s in zip(self.phases, self.slots)] # of phases that fill their time: steps that were timed beside other work, or before batches were read ahead, took longer than those to come
     @property
@@ -90,7 +90,7 @@ class RunPlan(Turning):
     def before_train(self):
         p = self.phase
         if self.epoch in self.starts: self.enter()
-        self.stepped,self.opened = self.clock(),None # of the last batch, and number and end of the first one
+        self.stepped,self.opened = None,None # end of the last batch; number and end of the first one
         if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
         thaw(self.opt, p.trained(self.learn))
         if p.freeze_affine:
@@ -107,9 +107,8 @@ class RunPlan(Turning):
         if not self.training: return
         n,first = len(self.dls.train),self.epoch==self.starts[self.at]
         if first and 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
-        self.step,self.stepped = (now := self.clock())-self.stepped,now
-        self.opened = self.opened or (self.iter,now) # loaders have begun by now
-        if over := self.over(self.step): self.close(self.done+1/n) # another step would be late
+        self.tick(self.clock())
+        if over := self.over(self.step): self.close(self.passed-1+(self.iter+1)/n) # another step would be late
         if over or round((self.phase.epochs-self.done)*n)<=1: raise CancelTrainException
     def after_train(self):
         self.keep_pace()
@@ -149,22 +148,31 @@ def last(self:RunPlan): return self.at==len(self.phases)-1
 def position(self:RunPlan):
     "In this phase, 0 to 1; by the clock where steps take longer than they were measured to, by more than 2 % of the phase"
     pos,now = self.done/self.phase.epochs,self.clock()
-    if self.begun is None: self.begun = now
-    clock = (now-self.begun)/max(1e-9, self.due-self.closing(self.phase)-self.begun)
+    if self.origin is None: self.origin = now,self.done # what came before, such as features that are kept in memory, is not of the schedule
+    then,passed = self.origin
+    first = passed/self.phase.epochs
+    clock = first+(1-first)*(now-then)/max(1e-9, self.due-self.closing(self.phase)-then)
     return min(1, clock if clock>pos+.02 else pos)
+
+@patch
+def tick(self:RunPlan, now):
+    "A training batch is over; the first one of an epoch, which waited for loaders and for what is compiled, tells nothing of the others"
+    if self.opened: self.step = now-self.stepped
+    elif self.passed==1 and self.origin and not self.origin[1]: self.origin = now,1/len(self.dls.train)
+    self.opened,self.stepped = self.opened or (self.iter,now),now
 
 @patch
 def keep_pace(self:RunPlan):
     "How fast the machine was in this epoch"
     each = self.slots[self.at].each
-    if not each or not self.opened or self.phase.views: return # no batch, where it goes on at the end of an epoch
+    if not each or not self.opened or self.phase.views or self.phase.small: return # no batch, where it goes on at the end of an epoch; or they were timed at other sizes
     i,then = self.opened
     if self.iter>i: self.pace = (self.stepped-then)/(self.iter-i)*len(self.dls.train)/each
 
 @patch
 def enter(self:RunPlan):
     "A phase begins"
-    self.before,self.begun = self.best,None
+    self.before,self.begun,self.origin = self.best,self.clock(),None
     for cb in self.learn._grab_cbs(NaNGuard): cb.forget() # its good state is of another phase, perhaps of one that was undone
 
 @patch
@@ -285,7 +293,7 @@ def record(self:RunPlan, name, log:dict):
 def after_epoch(self:RunPlan):
     rec = self.learn.recorder
     if not self.phase.estimate: self.plan_again(self.passed)
-    if self.over(self.step): self.close(self.passed)
+    if not self.phase.estimate and self.over(self.step): self.close(self.passed)
     log = dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **dict(zip(rec.metric_names[1:], rec.values[-1])))
     worse = self.worse(log)
     self.record(self.phase.name, log|({'undone': True} if worse else {}))
@@ -294,7 +302,7 @@ def after_epoch(self:RunPlan):
         self.restore()
         self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
-    if self.clock()>self.ends-self.closing(self.phase)-self.step or any(self.most) and self.epoch+1>=self.starts[-1]: raise CancelFitException
+    if self.clock()>self.ends-self.closing(self.phase)-self.step or self.starts[-1]<=self.epoch+1<self.n_epoch: raise CancelFitException
 
 @patch
 def worse(self:RunPlan, log):
@@ -325,10 +333,11 @@ def plan_again(self:RunPlan,
 ):
     "Give a phase that fills its time the epochs that fit into what is left of it, as long as those until now took"
     p,most = self.phase,self.most[self.at]
-    if not most or p.views or n>=p.epochs and not self.longer: return
+    if not most or p.views or not self.origin or n>=p.epochs and not self.longer: return
     whole = math.floor(n)
-    each = max(1e-9, (self.clock()-self.begun-(whole-(not validated))*self.valid)/n)
-    more = passes(self.due-self.begun-whole*(each+self.valid)-self.closing(p)+self.valid, each, self.valid)
+    then,passed = self.origin
+    each = max(1e-9, (self.clock()-then-(whole-(not validated))*self.valid)/max(1e-9, n-passed))
+    more = passes(self.due-then-(whole-passed)*each-whole*self.valid-self.closing(p)+self.valid, each, self.valid)
     epochs = max(n, whole+min(more, most-whole)*(more>.1)) # a few steps are not worth a validation
     if abs(epochs-p.epochs)>.02*epochs: self.set_epochs(epochs)
 
@@ -347,7 +356,7 @@ def set_epochs(self:RunPlan,
 def state_dict(self:RunPlan):
     "What is best so far, the log, epochs of the phases, and seconds since the beginning of all and of this phase"
     now = time.monotonic()
-    return dict(best=self.best, peak=self.peak, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, pace=self.pace, valids=self.valids, whole=self.deadline-self.since, epochs=[p.epochs for p in self.phases])
+    return dict(best=self.best, peak=self.peak, before=self.before, state=self.state, history=self.history, used=now-self.since, phase=None if self.begun is None else now-self.begun, origin=self.origin and (now-self.origin[0],self.origin[1]), pace=self.pace, valids=self.valids, whole=self.deadline-self.since, epochs=[p.epochs for p in self.phases])
 
 @patch
 def load_state_dict(self:RunPlan, state):
@@ -356,7 +365,8 @@ def load_state_dict(self:RunPlan, state):
     self.best,self.peak,self.before,self.state,self.history = (state[k] for k in ('best','peak','before','state','history'))
     self.longer = self.deadline-self.since>state['whole']+1
     self.deadline += now-state['used']-self.since
-    self.since,self.begun,self.pace,self.valids = now-state['used'],None if state['phase'] is None else now-state['phase'],state['pace'],state['valids']
+    self.since,self.pace,self.valids = now-state['used'],state['pace'],state['valids']
+    self.begun,self.origin = None if state['phase'] is None else now-state['phase'],state['origin'] and (now-state['origin'][0],state['origin'][1])
     for k,n in enumerate(state['epochs']): self.set_epochs(n, k)
 
 # %% ../nbs/38a_runner.ipynb #c035

@@ -101,7 +101,7 @@ class NaNGuard(Callback):
     def after_cancel_step(self): self.skipped = True
     def after_fit(self): self.tidy(); self.good = None
     def __setattr__(self, name, value):
-        if name=='learn' and value is None: self.put_rates() # after an interrupt
+        if name=='learn' and value is None: self.put_rates(); self.good = self.spare = None # after an interrupt
         super().__setattr__(name, value)
 
 # %% ../../nbs/32c_callback.guard.ipynb #c017
@@ -142,7 +142,7 @@ def keep(self:NaNGuard):
 @patch
 def look(self:NaNGuard):
     "Keep the state if it is finite"
-    if name := not_finite(held(self.learn)): self.bad(f"{name} is not finite")
+    if name := self.broken(): self.bad(f"{name} is not finite")
     else: self.keep()
 
 @patch
@@ -154,8 +154,20 @@ def back(self:NaNGuard):
 @patch
 def hit(self:NaNGuard):
     "Whether images or targets are not finite, of any process where there are several"
-    found = not_finite(dict(enumerate([*self.learn.xb, *self.learn.yb]))) is not None
+    memory = getattr(self.learn, 'from_memory', None) # in the place of images
+    seen = [*self.learn.xb, *self.learn.yb, *([memory.now] if memory and memory.read else [])]
+    return self.anywhere(not_finite(dict(enumerate(seen))) is not None)
+
+@patch
+def anywhere(self:NaNGuard, found):
+    "Whether it is so in any process"
     return bool(self.learn.data_parallel.hear(int(found))) if hasattr(self.learn, 'data_parallel') else found
+
+@patch
+def broken(self:NaNGuard):
+    "Name of a weight or buffer that is not finite, of any process; `None` when all are"
+    name = not_finite(held(self.learn))
+    return (name or 'a buffer of another process') if self.anywhere(name is not None) else None
 
 @patch
 def bad(self:NaNGuard, why):
@@ -204,7 +216,7 @@ def after_train(self:NaNGuard):
     "Validate with finite weights, and keep them"
     self.tidy()
     if self.good is None or not self.since: return
-    if name := not_finite(held(self.learn)): return self.bad(f"{name} is not finite")
+    if name := self.broken(): return self.bad(f"{name} is not finite")
     if self.calm and not self.skipped: self.spare = self.good,self.since,self.due; self.keep()
 
 @patch
