@@ -77,14 +77,15 @@ def drawn_scores(
     groups=None, # As for `cvkit.scores.draws`
     n:int=200    # Draws
 ) -> np.ndarray: # (n,)
-    "`bootstrap`, by weights of the rows where the metric is a log loss or an F1 of several labels"
-    name = metric.name if y.ndim==2 or metric.name=='log_loss' else ''
-    if name not in ('log_loss','macro_f1','micro_f1'): return bootstrap(metric, y, preds, groups, n)
+    "`bootstrap`, by weights of the rows where the metric is an accuracy, a log loss, or an F1 of several labels"
+    name = metric.name
+    if name not in ('accuracy','log_loss') and not (y.ndim==2 and name in _COUNT): return bootstrap(metric, y, preds, groups, n)
     times = np.stack([np.bincount(i, minlength=len(y)) for i in draws(len(y), groups, n)]).astype(np.float32)
     if name=='log_loss':
         p = np.clip(preds.astype(np.float64), 1e-15, 1-1e-15)
         loss = -(y*np.log(p)+(1-y)*np.log(1-p)).mean(1) if y.ndim==2 else -np.log((p/p.sum(1, keepdims=True))[np.arange(len(y)),y])
         return times@loss/times.sum(1)
+    if name=='accuracy': return times@np.float32((preds.argmax(1)==y) if y.ndim==1 else ((preds>.5)==(y>.5)).all(1))/times.sum(1)
     hard = preds>.5
     hits,said,true = (times@np.float32(o) for o in (hard*y, hard, y))
     if name=='micro_f1': hits,said,true = (o.sum(1, keepdims=True) for o in (hits,said,true))
@@ -100,7 +101,7 @@ def decide(self:Ledger,
     comp,        # The `Competition` with the answers
     parts:int=5, # For the estimate
     seed:int=0,  # Of its parts, which keep look-alikes together
-    n:int=200,   # Draws
+    n:int=100,   # Draws
     **kw         # `fold`, `run`, `view`: which predictions, as in `get`
 ) -> tuple:      # A `Decision`, and the held-out predictions by id, each decided by the parts that it is not in
     "What to make of predictions for the metric of the competition, from what is predicted out of fold"
@@ -117,7 +118,7 @@ def decide(self:Ledger,
         for k in np.unique(parted): tried[parted==k] = _apply(what, decided(choose, parted!=k), p[parted==k], comp.task)
         now = drawn_scores(comp.metric, y, tried, groups, n)
         more = (now-before)*(1 if comp.metric.maximize else -1)
-        if np.nanmean(more)<=2*np.nanstd(more): continue
+        if not np.nanmean(more)>2*np.nanstd(more): continue # nor where it is no number
         best,before,gain = choose,now,(comp.metric(y, tried)-score)*(1 if comp.metric.maximize else -1)
         held = pd.DataFrame(tried, frame.index, frame.columns)
     return (Decision(what, decided(best, np.full(len(p), True)), float(gain)) if best else found),held

@@ -13,13 +13,13 @@ from fastcore.basics import patch
 from scipy.sparse import csr_array, diags_array
 from .calibrate import temperature, tempered
 from .core import CvkitError
+from .cross import by_row, predicted
 from .data import Competition
 from .metrics import get_metric
 from .oof import Ledger
 from .scores import bootstrap, gained, interval
 from .search import nearest
 from .sheet import BLUE, GREY, INK, figure
-from .tta import predict_views
 import cvkit.folds, cvkit.loaders
 
 # %% ../nbs/43_pseudo.ipynb #c005
@@ -191,29 +191,19 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
     "Train a model and predict its held-out and the test rows, if the ledger has not got them; and what labels of `rows` are chosen from, unless that is `None`"
     own = comp.train[held[comp.train.index].to_numpy(bool)]
     wanted = {('valid',run): own, ('test',run): comp.test, **({} if rows is None else {('valid',run+_LABELS): own, ('test',run+_LABELS): rows})}
-    b = ledger.blocks()
-    there = {(kind,r): set(ledger.get(kind, run=r, fold=fold).index) for kind,r in wanted if ((b.kind==kind) & (b.run==r) & (b.fold==fold)).any()}
-    if any(o-set(wanted[k].index.astype(str)) for k,o in there.items()): raise CvkitError(f"The ledger at {ledger.path} has other rows in '{run}' of fold {fold}: give the same folds and rows as before, or another ledger.")
-    if there.keys()=={k for k,df in wanted.items() if len(df)}: return
+    if predicted(ledger, wanted, fold): return
     learn = fit(more, held, weights)
     for kind,df in (('valid',own),('test',comp.test)):
-        if len(df): said = _by_row(learn, comp, df, views); ledger.add(said.index, said.values, kind, fold=fold, run=run)
+        if len(df): said = by_row(learn, comp, df, views); ledger.add(said.index, said.values, kind, fold=fold, run=run)
     if rows is None: return
-    there = ledger.get('test', run=run, fold=fold) if rows.index.equals(_by_id(comp.test).index) else _by_row(learn, comp, rows, views)
+    there = ledger.get('test', run=run, fold=fold) if rows.index.equals(_by_id(comp.test).index) else by_row(learn, comp, rows, views)
     said = dict(valid=ledger.get('valid', run=run, fold=fold), test=there)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
     for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS)
 
-def _by_row(learn, comp, df, views=('identity',), what='probs'):
-    "What the model says of each row of `df`, the mean of its images and views; nothing of images that cannot be read"
-    items = comp.items(df)
-    found = np.mean([*predict_views(learn, learn.dls.test_dl(items), views, what=what)[0].values()], 0)
-    seen = ~items.image.isin(list(getattr(learn.dls, 'unreadable', ()))).to_numpy()
-    return pd.DataFrame(found[seen], items.index[seen].astype(str)).groupby(level=0, sort=False).mean()
-
 def _graph(learn, comp, own, rows, neighbours):
     "What spreads from the training rows of `learn` over its features to the held-out rows and to `rows`"
-    parts = {k: _by_row(learn, comp, df, what='embedding') for k,df in dict(train=comp.train.drop(own.index), valid=own, test=rows).items()}
+    parts = {k: by_row(learn, comp, df, what='embedding') for k,df in dict(train=comp.train.drop(own.index), valid=own, test=rows).items()}
     known = np.concatenate([comp.y(comp.train.loc[parts['train'].index]),np.full(len(parts['valid'])+len(parts['test']), -1)])
     p = np.split(spread_labels(np.concatenate([o.values for o in parts.values()]), known, len(comp.classes), neighbours), np.cumsum([len(o) for o in parts.values()])[:-1])
     return {k: pd.DataFrame(v, parts[k].index) for k,v in zip(parts, p)}

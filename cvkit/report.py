@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
 from .core import write_somewhere
-from .scores import bootstrap, groups_of
+from .decide import drawn_scores
+from .oof import Ledger
+from .scores import groups_of, interval
 from .sheet import BLUE, GREY, INK, PALE, RED, figure, sheet, short
 
 # %% ../nbs/50_report.ipynb #c009
@@ -42,17 +44,27 @@ def oof_rows(
     return pd.concat(parts)
 
 # %% ../nbs/50_report.ipynb #c011
+def _held_by(folder, ids):
+    "Which of `ids` each of several folds has held out, by the ledger in `folder`"
+    if not (Path(folder)/'ledger').exists(): return {}
+    ledger = Ledger(Path(folder)/'ledger')
+    b = ledger.blocks()
+    folds = sorted(b.fold[(b.kind=='valid')&(b.what=='probs')].unique())
+    held = {int(k): ids.isin(ledger.get('valid', fold=k).index) for k in folds} if len(folds)>1 else {}
+    return {k: rows for k,rows in held.items() if rows.any()}
+
 def save_oof(
     folder, # A run folder
     comp,   # A `Competition`
     preds,  # Out-of-fold predictions by id, for some or all training rows
     **facts # More for `score.json`, such as the `expected` accuracy on the test with its `low` and `high` end
-) -> dict:  # Name of the metric, score, spread, number of rows, `facts`
+) -> dict:  # Name of the metric, score, spread, ends of its `interval`, scores of the `folds` where there are several, number of rows, `facts`
     "Keep the held-out rows and their score in the run folder"
     df = comp.train.loc[comp.train.index.intersection(preds.index, sort=False)]
     y,p = comp.y(df),preds.loc[df.index, comp.classes or comp.targets].values
-    score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df),
-                 score=float(comp.metric(y, p)), spread=float(np.nanstd(bootstrap(comp.metric, y, p, groups_of(comp, df.index), 50))), **facts)
+    drawn = drawn_scores(comp.metric, y, p, groups_of(comp, df.index), 100)
+    score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df), score=float(comp.metric(y, p)), spread=float(np.nanstd(drawn)), interval=interval(drawn),
+                 folds={k: float(comp.metric(y[rows], p[rows])) for k,rows in _held_by(folder, df.index).items()}, **facts)
     write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id'))
     write_somewhere(Path(folder)/'score.json', json.dumps(score, indent=1))
     return score
@@ -203,7 +215,11 @@ def _read(folder, name): return json.loads((folder/name).read_text())
 def _headline(folder):
     score,run = _read(folder, 'score.json'),_read(folder, 'run.json') if (folder/'run.json').exists() else {}
     test = f"{score['expected']:.3f} ({score['low']:.3f} to {score['high']:.3f}) expected of the test" if 'expected' in score else None
-    facts = [f"{score['n']} held-out images", test, score.get('decided'), run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
+    low,high = score.get('interval', (0,0))
+    said = f"{low:.4f} to {high:.4f} on other images of the kind" if low<high else None
+    folds = [*score.get('folds', {}).values()]
+    each = f"folds: {', '.join(f'{o:.4f}' for o in folds)}, mean {np.mean(folds):.4f} ± {np.std(folds, ddof=1):.4f}" if folds else None
+    facts = [f"{score['n']} held-out images", said, each, test, score.get('decided'), run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
     files = ''.join(f'<p class=facts>{k}: <code>{escape(str(v))}</code></p>' for k,v in [('Run folder',folder.resolve()),('Submission',run.get('submission'))] if v)
     return (f"<p class=score>{score['score']:.4f} <small>± {score['spread']:.4f} {escape(score['metric'])}</small></p>"
             f"<p class=facts>{escape(' · '.join(str(o) for o in facts if o))}</p>{files}")

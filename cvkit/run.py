@@ -297,6 +297,7 @@ def train_fold(
         if new or kept.exists(): _predict_both(run, comp, learn, held, fold, ledger)
         if hasattr(learn, 'plan'): keep_plan(learn, folder)
         _note_returns(run, fold, getattr(learn, 'guard', None))
+        run.save(folder)
     run.finished.append(fold)
     run.save(folder)
     if states: shutil.rmtree(states, ignore_errors=True)

@@ -90,7 +90,7 @@ class RunPlan(Turning):
     def before_train(self):
         p = self.phase
         if self.epoch in self.starts: self.enter()
-        self.stepped,self.opened = None,None # end of the last batch; number and end of the first one
+        self.stepped,self.opened = self.clock(),None # end of the last batch; number and end of the first one
         if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
         thaw(self.opt, p.trained(self.learn))
         if p.freeze_affine:
@@ -107,8 +107,9 @@ class RunPlan(Turning):
         if not self.training: return
         n,first = len(self.dls.train),self.epoch==self.starts[self.at]
         if first and 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
-        self.tick(self.clock())
-        if over := self.over(self.step): self.close(self.passed-1+(self.iter+1)/n) # another step would be late
+        now = self.clock()
+        self.tick(now)
+        if over := self.over(self.step, now): self.close(self.passed-1+(self.iter+1)/n) # another step would be late
         if over or round((self.phase.epochs-self.done)*n)<=1: raise CancelTrainException
     def after_train(self):
         self.keep_pace()
@@ -157,7 +158,7 @@ def position(self:RunPlan):
 @patch
 def tick(self:RunPlan, now):
     "A training batch is over; the first one of an epoch, which waited for loaders and for what is compiled, tells nothing of the others"
-    if self.opened: self.step = now-self.stepped
+    if self.opened or len(self.dls.train)==1: self.step = now-self.stepped
     elif self.passed==1 and self.origin and not self.origin[1]: self.origin = now,1/len(self.dls.train)
     self.opened,self.stepped = self.opened or (self.iter,now),now
 
@@ -211,10 +212,11 @@ def due(self:RunPlan):
 
 @patch
 def over(self:RunPlan,
-    seconds=0. # That will be taken before the phase ends, beside those of its `closing`
+    seconds=0., # That will be taken before the phase ends, beside those of its `closing`
+    now=None    # The `clock`, where it has been asked
 ) -> bool:
     "Whether its time is up"
-    return self.clock()>self.due-self.closing(self.phase)-seconds
+    return (self.clock() if now is None else now)>self.due-self.closing(self.phase)-seconds
 
 @patch
 def close(self:RunPlan, n):
@@ -333,7 +335,7 @@ def plan_again(self:RunPlan,
 ):
     "Give a phase that fills its time the epochs that fit into what is left of it, as long as those until now took"
     p,most = self.phase,self.most[self.at]
-    if not most or p.views or not self.origin or n>=p.epochs and not self.longer: return
+    if not most or p.views or not self.origin or n<=self.origin[1] or n>=p.epochs and not self.longer: return
     whole = math.floor(n)
     then,passed = self.origin
     each = max(1e-9, (self.clock()-then-(whole-(not validated))*self.valid)/max(1e-9, n-passed))
