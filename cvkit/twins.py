@@ -6,8 +6,11 @@
 __all__ = ['leaks', 'contradictions', 'show_twins']
 
 # %% ../nbs/44a_twins.ipynb #c002
+from copy import copy
 import numpy as np, pandas as pd
 from fastcore.basics import patch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from .core import CvkitError
 from .data import Competition
 from .fingerprints import near_links
@@ -80,3 +83,31 @@ def show_twins(
     images = [o for r in few.itertuples() for o in (r.image_a,r.image_b)]
     above = [o or 'test' for r in few.itertuples() for o in (r.label_a,r.label_b)]
     return sheet(images, above, [f'{r.like:.3f}' for r in few.itertuples() for _ in 'ab'], [r.agree==False for r in few.itertuples() for _ in 'ab'], 4)
+
+# %% ../nbs/44a_twins.ipynb #0a32b81c
+@patch
+def bound(self:Competition,
+    pairs,             # From `twins`, or some rows of it
+    column:str='twins',# Of `train`, where the copy says which rows belong together
+    most:float=.1      # Share of the rows: more that hang together by a chain of twins stay apart
+) -> Competition:
+    "A copy whose folds keep twins together, and the rows of a group"
+    rows = pairs[(pairs.side_a=='train') & (pairs.side_b=='train')]
+    ids,n = self.train.index.unique(),self.train.index.nunique()
+    a,b = (ids.get_indexer(o) for o in (rows.a,rows.b))
+    if (np.r_[a,b]<0).any(): raise CvkitError("These twins are of rows that the competition has not got: give what its own `twins` finds.")
+    group = self.train[self.group][~self.train.index.duplicated()] if self.group else pd.Series(np.nan, ids)
+    marks = pd.factorize(group)[0]
+    def parted(keep):
+        "Which rows hang together, and how many"
+        i,j = np.r_[a[keep],np.flatnonzero(marks>=0)],np.r_[b[keep],n+marks[marks>=0]]
+        part = connected_components(coo_array((np.ones(len(i)), (i,j)), shape=(n+marks.max(initial=-1)+1,)*2), directed=False)[1][:n]
+        return part,np.bincount(part)[part]
+    part,size = parted(np.full(len(a), True))
+    chain = size[a]>max(2, most*n)
+    if chain.any():
+        print(f"{len(set(a[chain])|set(b[chain]))} rows stay apart: they hang together by chains of twins, too long to be one thing. Give pairs that are more alike.")
+        part,size = parted(~chain)
+    out = copy(self)
+    out.group,out.train = column,self.train.assign(**{column: pd.Series(np.where(size>1, part, np.nan), ids).reindex(self.train.index)})
+    return out
