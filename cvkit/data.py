@@ -424,5 +424,5 @@ def items(self:Competition,
 def config(self:Competition) -> dict: # JSON can hold it
     "Arguments with which `Competition` takes another copy of the folder for the same"
     settled = dict(id=self.id, target=self.targets, files=self.files, task=self.task, metric=self.metric.name,
-                   group=self.group or False, form=self.form, classes=self.classes)
+                   group=getattr(self, 'own_group', self.group) or False, form=self.form, classes=self.classes)
     return {**self.given, **settled}

@@ -41,7 +41,7 @@ class Decision:
     gain:float=0.      # Of the metric, above 0, on held-out rows that had no say
     def __call__(self, preds:pd.DataFrame, task:str='single') -> pd.DataFrame:
         "`preds`, decided"
-        return pd.DataFrame(_apply(self.way, self.values, preds.values, task), preds.index, preds.columns)
+        return preds if self.way=='plain' else pd.DataFrame(_apply(self.way, self.values, preds.values.clip(0, 1), task), preds.index, preds.columns) # a mean of ones may be 1.0000001
     def __str__(self):
         said = {'temperature': lambda: f"a temperature of {self.values[0]:.2f}", 'thresholds': lambda: f"{len(set(self.values))} thresholds, {min(self.values):.2f} to {max(self.values):.2f}",
                 'cuts': lambda: f"grades that begin at {', '.join(f'{o:.2f}' for o in self.values)}"}

@@ -13,7 +13,7 @@ from fastcore.basics import patch
 from scipy.sparse import csr_array, diags_array
 from .calibrate import temperature, tempered
 from .core import CvkitError
-from .cross import by_row, predicted
+from .cross import by_row, predicted, whole_folds
 from .data import Competition
 from .metrics import get_metric
 from .oof import Ledger
@@ -158,7 +158,7 @@ def pseudo_rounds(
     **kw              # `least`, `share`, `most`, `soft` of `choose_labels`
 ) -> Rounds:
     "Train, label what is sure, train with it, and keep the round that is best on labelled held-out rows"
-    rows,folds = _to_label(comp, rows, allowed),(comp.folds() if folds is None else folds).reindex(comp.train.index)
+    rows,folds = _to_label(comp, rows, allowed),whole_folds(comp, folds)
     only = sorted(set(folds)) if only is None else list(only)
     seen = {} if tuple(views)==('identity',) else dict(views='+'.join(o if isinstance(o, str) else ' '.join(map(str, o)) for o in views))
     def how(**kw): return f" ({', '.join(f'{k}={v}' for k,v in kw.items())})" if kw else ''
@@ -191,13 +191,12 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
     "Train a model and predict its held-out and the test rows, if the ledger has not got them; and what labels of `rows` are chosen from, unless that is `None`"
     own = comp.train[held[comp.train.index].to_numpy(bool)]
     wanted = {('valid',run): own, ('test',run): comp.test, **({} if rows is None else {('valid',run+_LABELS): own, ('test',run+_LABELS): rows})}
-    if predicted(ledger, wanted, fold): return
-    learn = fit(more, held, weights)
+    if predicted(comp, ledger, wanted, fold): return
+    learn,said = fit(more, held, weights),{}
     for kind,df in (('valid',own),('test',comp.test)):
-        if len(df): said = by_row(learn, comp, df, views); ledger.add(said.index, said.values, kind, fold=fold, run=run)
+        if len(df) and len(p := by_row(learn, comp, df, views)): said[kind] = p; ledger.add(p.index, p.values, kind, fold=fold, run=run)
     if rows is None: return
-    there = ledger.get('test', run=run, fold=fold) if rows.index.equals(_by_id(comp.test).index) else by_row(learn, comp, rows, views)
-    said = dict(valid=ledger.get('valid', run=run, fold=fold), test=there)
+    if not ('test' in said and rows.index.equals(comp.test.index.unique())): said['test'] = by_row(learn, comp, rows, views)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
     for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS)
 

@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 import numpy as np, pandas as pd
 from matplotlib.figure import Figure
-from .core import write_somewhere
+from .core import CvkitError, write_somewhere
 from .decide import drawn_scores
 from .oof import Ledger
 from .scores import groups_of, interval
@@ -47,11 +47,10 @@ def oof_rows(
 def _held_by(folder, ids):
     "Which of `ids` each of several folds has held out, by the ledger in `folder`"
     if not (Path(folder)/'ledger').exists(): return {}
-    ledger = Ledger(Path(folder)/'ledger')
-    b = ledger.blocks()
-    folds = sorted(b.fold[(b.kind=='valid')&(b.what=='probs')].unique())
-    held = {int(k): ids.isin(ledger.get('valid', fold=k).index) for k in folds} if len(folds)>1 else {}
-    return {k: rows for k,rows in held.items() if rows.any()}
+    try: held = {k: ids.isin(o) for k,o in Ledger(Path(folder)/'ledger').fold_ids().items()}
+    except CvkitError: return {}
+    held = {k: rows for k,rows in held.items() if rows.any()}
+    return held if len(held)>1 and np.logical_or.reduce([*held.values()]).all() else {} # all folds, or none where the disk refused some
 
 def save_oof(
     folder, # A run folder

@@ -66,6 +66,16 @@ def gained(
 
 # %% ../nbs/40a_scores.ipynb #c012
 @patch
+def fold_ids(self:Ledger,
+    kind:str='valid' # 'valid' or 'test'
+) -> dict: # Index of ids by the number of the fold
+    "Which rows each fold has predicted, in any run and view"
+    found = {}
+    for line in self.blocks().query('kind==@kind and what=="probs"').itertuples():
+        if o := self._read(line): found.setdefault(int(line.fold), []).append(o[0])
+    return {k: ids[0].append(ids[1:]).unique() for k,ids in sorted(found.items())}
+
+@patch
 def fold_scores(self:Ledger,
     comp,         # The `Competition` with the answers
     metrics=None, # Names of metrics; that of the competition when `None`
@@ -112,6 +122,7 @@ def parts_of(
     "Parts of some rows for a nested estimate, with look-alikes in one, whatever fold they were held out in"
     few = copy(comp)
     few.train = comp.train.loc[ids]
+    comp.fingerprints(few.train) # so that they are seen once, not by each copy
     return few.folds(k, seed=seed)[ids].to_numpy()
 
 def _metrics(comp, names): return [comp.metric] if names is None else [get_metric(o) for o in names]

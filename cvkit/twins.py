@@ -96,18 +96,17 @@ def bound(self:Competition,
     ids,n = self.train.index.unique(),self.train.index.nunique()
     a,b = (ids.get_indexer(o) for o in (rows.a,rows.b))
     if (np.r_[a,b]<0).any(): raise CvkitError("These twins are of rows that the competition has not got: give what its own `twins` finds.")
-    group = self.train[self.group][~self.train.index.duplicated()] if self.group else pd.Series(np.nan, ids)
-    marks = pd.factorize(group)[0]
-    def parted(keep):
+    if column in self.train and column!=self.group: raise CvkitError(f"The table has a column '{column}': give another name.")
+    marks = pd.factorize(self.train[self.group][~self.train.index.duplicated()])[0] if self.group else np.full(n, -1)
+    def parted(i, j):
         "Which rows hang together, and how many"
-        i,j = np.r_[a[keep],np.flatnonzero(marks>=0)],np.r_[b[keep],n+marks[marks>=0]]
         part = connected_components(coo_array((np.ones(len(i)), (i,j)), shape=(n+marks.max(initial=-1)+1,)*2), directed=False)[1][:n]
         return part,np.bincount(part)[part]
-    part,size = parted(np.full(len(a), True))
-    chain = size[a]>max(2, most*n)
-    if chain.any():
-        print(f"{len(set(a[chain])|set(b[chain]))} rows stay apart: they hang together by chains of twins, too long to be one thing. Give pairs that are more alike.")
-        part,size = parted(~chain)
+    chain = parted(a, b)[1][a]>max(2, most*n)
+    if chain.any(): print(f"{len(set(a[chain])|set(b[chain]))} rows stay apart: they hang together by chains of twins, too long to be one thing. Give pairs that are more alike.")
+    part,size = parted(np.r_[a[~chain],np.flatnonzero(marks>=0)], np.r_[b[~chain],n+marks[marks>=0]])
     out = copy(self)
-    out.group,out.train = column,self.train.assign(**{column: pd.Series(np.where(size>1, part, np.nan), ids).reindex(self.train.index)})
+    out.own_group = getattr(self, 'own_group', self.group) # for `config`: no file has the new column
+    named = pd.Series([f'{column} {o}' if many>1 else None for o,many in zip(part, size)], ids, dtype=object)
+    out.group,out.train = column,self.train.assign(**{column: named.reindex(self.train.index)})
     return out
