@@ -49,12 +49,12 @@ def _names(comp):
 
 def _label(comp, p, threshold): return {_columns(comp)[0]: _names(comp)[p.values.argmax(1)]}
 
-def _rounded(p, most=1e-5): return p.where((p<-most) | (p>1+most), p.clip(0, 1)) # a mean of ones may be 1.0000001
+def _clipped(p, most=1e-5): return p.where((p<-most) | (p>1+most), p.clip(0, 1)) # a mean of ones may be 1.0000001
 
 def _prob(comp, p, threshold):
     "The probability of the class that the column is named after, or of the last one: 1 of 0 and 1, yes of no and yes"
     col = _columns(comp)[0]
-    return {col: _rounded(p[col if col in comp.classes else comp.classes[-1]])}
+    return {col: _clipped(p[col if col in comp.classes else comp.classes[-1]])}
 
 def _numbers(comp, p, threshold):
     "Columns by name; a lone column may have a name of its own"
@@ -74,7 +74,7 @@ def takes_decisions(
 
 def _probs(comp, p, threshold):
     "A column a class, probabilities or decisions"
-    return _numbers(comp, p.ge(threshold).astype(int) if takes_decisions(comp) else _rounded(p), threshold)
+    return _numbers(comp, p.ge(threshold).astype(int) if takes_decisions(comp) else _clipped(p), threshold)
 
 def _words(comp, p, threshold):
     "The labels above the threshold, or the likeliest where there is none"
