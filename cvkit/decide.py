@@ -13,7 +13,7 @@ from .calibrate import temperature, tempered
 from .oof import Ledger
 from .scores import bootstrap, draws, groups_of, parts_of
 from .submit import takes_decisions
-from .thresholds import best_cuts, choose_thresholds, grades, LEAST
+from .thresholds import best_cuts, choose_thresholds, COUNTING, grades, LEAST
 
 # %% ../nbs/46a_decide.ipynb #d005
 def around_half(
@@ -53,15 +53,13 @@ def _apply(way, values, p, task):
     if way=='cuts': return on_grades(p, values)
     return p
 
-_COUNT = 'macro_f1','micro_f1','accuracy'
-
 def decides(
     comp # A `Competition`
 ) -> str: # 'temperature', 'thresholds' or 'cuts'; `None` where nothing is to be decided
     "What there is to decide: where the sample wants probabilities, nothing is made of them that a threshold asks for"
     metric = comp.metric.name
     if metric=='log_loss' and comp.form in ('prob','probs'): return 'temperature'
-    if metric in _COUNT and comp.task=='multi' and (comp.form=='words' or takes_decisions(comp)): return 'thresholds'
+    if metric in COUNTING and comp.task=='multi' and (comp.form=='words' or takes_decisions(comp)): return 'thresholds'
     if metric=='qwk' and comp.task=='ordinal' and comp.form=='label': return 'cuts'
 
 def _choices(what, task):
@@ -79,7 +77,7 @@ def drawn_scores(
 ) -> np.ndarray: # (n,)
     "`bootstrap`, by weights of the rows where the metric is an accuracy, a log loss, or an F1 of several labels"
     name = metric.name
-    if name not in ('accuracy','log_loss') and not (y.ndim==2 and name in _COUNT): return bootstrap(metric, y, preds, groups, n)
+    if name not in ('accuracy','log_loss') and not (y.ndim==2 and name in COUNTING): return bootstrap(metric, y, preds, groups, n)
     times = np.stack([np.bincount(i, minlength=len(y)) for i in draws(len(y), groups, n)]).astype(np.float32)
     if name=='log_loss':
         p = np.clip(preds.astype(np.float64), 1e-15, 1-1e-15)
