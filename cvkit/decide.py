@@ -11,7 +11,7 @@ import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .calibrate import temperature, tempered
 from .oof import Ledger
-from .scores import bootstrap, draws, groups_of, parts_of
+from .scores import bootstrap, crossed, draws, earned, groups_of, parts_of
 from .submit import takes_decisions
 from .thresholds import best_cuts, choose_thresholds, COUNTING, grades, LEAST
 
@@ -112,11 +112,10 @@ def decide(self:Ledger,
     best,before,score = None,drawn_scores(comp.metric, y, p, groups, n),comp.metric(y, p)
     found,held,gain = Decision(),frame,0.
     for choose in ways:
-        tried = np.empty(p.shape)
-        for k in np.unique(parted): tried[parted==k] = _apply(what, decided(choose, parted!=k), p[parted==k], comp.task)
+        tried = crossed(parted, lambda rest,held: _apply(what, decided(choose, rest), p[held], comp.task))
         now = drawn_scores(comp.metric, y, tried, groups, n)
         more = (now-before)*(1 if comp.metric.maximize else -1)
-        if not np.nanmean(more)>2*np.nanstd(more): continue # nor where it is no number
+        if not earned(more): continue
         best,before,gain = choose,now,(comp.metric(y, tried)-score)*(1 if comp.metric.maximize else -1)
         held = pd.DataFrame(tried, frame.index, frame.columns)
     return (Decision(what, decided(best, np.full(len(p), True)), float(gain)) if best else found),held

@@ -13,7 +13,7 @@ from .core import CvkitError, one_of
 from .merge import MERGES, back, into, merge
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, groups_of, interval, parts_of
+from .scores import bootstrap, crossed, earned, groups_of, interval, parts_of
 
 # %% ../nbs/42_ensemble.ipynb #c005
 def greedy(
@@ -47,12 +47,7 @@ def nested(
     "What the blend says of each row when that row's fold had no say in the weights"
     stack,folds = np.asarray(stack),np.asarray(folds)
     if len(np.unique(folds))<2: raise CvkitError("A nested estimate takes two folds or more: give `folds`, such as those of `comp.folds()`, or random ones.")
-    out = np.zeros(stack.shape[1:])
-    for f in np.unique(folds):
-        held = folds==f
-        w = greedy(stack[:,~held], y[~held], metric, how, task, **kw)
-        out[held] = merge(stack[:,held], how, w, task)
-    return out
+    return crossed(folds, lambda rest,held: merge(stack[:,held], how, greedy(stack[:,rest], y[rest], metric, how, task, **kw), task))
 
 # %% ../nbs/42_ensemble.ipynb #c014
 def _name(member): return member if isinstance(member, str) else ' '.join(map(str, member)) if isinstance(member, tuple) else str(member)
@@ -96,8 +91,7 @@ def blend(self:Ledger,
     groups = groups_of(comp, ids)
     draws = {k: bootstrap(metric, y, p, groups) for k,p in tried.items()}
     gain = (draws['chosen']-draws['mean of all'])*(1 if metric.maximize else -1)
-    n,earned = len(found),np.nanmean(gain)>2*np.nanstd(gain)>0
-    weights = greedy(stack, y, metric, how, comp.task) if earned else np.full(n, 1/n)
+    weights = greedy(stack, y, metric, how, comp.task) if earned(gain) else np.full(len(found), 1/len(found))
     rows = {k: (metric(y, p),*interval(draws[k])) for k,p in tried.items()}
     scores = pd.DataFrame.from_dict(rows, orient='index', columns=['score','low','high']).assign(weight=[*weights,None,None])
     return Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)

@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from .core import CvkitError
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, groups_of, interval, parts_of
+from .scores import bootstrap, crossed, earned, groups_of, interval, parts_of
 
 # %% ../nbs/42b_thresholds.ipynb #c005
 def best_threshold(
@@ -62,30 +62,20 @@ def thresholds(self:Ledger,
 ) -> Thresholds:
     "Thresholds with the best F1 on what is predicted out of fold; for `submission(comp, preds, threshold=thresholds.values)`"
     if comp.task!='multi': raise CvkitError(f"Thresholds are for several labels, and the task of {comp.path} is '{comp.task}'.")
-    (y,p),metric = self.held_out(comp, **kw),get_metric(metric or (comp.metric.name if comp.metric.name in COUNTING else 'macro_f1'))
-    parted = parts_of(comp, p.index, parts, seed)
-    tried = {way: _decide(p.values, y, parted, least) for way,least in LEAST.items()}
-    way,scores = _earned(metric, y, tried, groups_of(comp, p.index))
-    return Thresholds(pd.Series(_chosen(p.values, y, LEAST[way]), p.columns), way, scores)
+    (y,frame),metric = self.held_out(comp, **kw),get_metric(metric or (comp.metric.name if comp.metric.name in COUNTING else 'macro_f1'))
+    p,parted = frame.values,parts_of(comp, frame.index, parts, seed)
+    tried = {way: crossed(parted, lambda rest,held: p[held]>=_chosen(p[rest], y[rest], least)) for way,least in LEAST.items()}
+    way,scores = _best(metric, y, tried, groups_of(comp, frame.index))
+    return Thresholds(pd.Series(_chosen(p, y, LEAST[way]), frame.columns), way, scores)
 
-def _earned(metric, y, tried, groups):
+def _best(metric, y, tried, groups):
     "The first way, or a later one that beats it by more than two standard errors; and a row a way: score and interval"
     draws = {k: bootstrap(metric, y, o, groups) for k,o in tried.items()}
     way = next(iter(tried))
-    for k in tried:
-        gain = draws[k]-draws[way]
-        if np.nanmean(gain)>2*np.nanstd(gain): way = k
+    for k in tried: way = k if earned(draws[k]-draws[way]) else way
     return way,pd.DataFrame.from_dict({k: (metric(y, o),*interval(draws[k])) for k,o in tried.items()}, orient='index', columns=['score','low','high'])
 
 def _chosen(p, y, least): return np.full(p.shape[1], .5) if least is None else choose_thresholds(p, y, least)
-
-def _decide(p, y, parted, least):
-    "0 and 1 for each row, by thresholds that the row's part had no say in"
-    out = np.zeros(p.shape)
-    for k in np.unique(parted):
-        held = parted==k
-        out[held] = p[held]>=_chosen(p[~held], y[~held], least)
-    return out
 
 # %% ../nbs/42b_thresholds.ipynb #c022
 def grades(
@@ -155,10 +145,7 @@ def cuts(self:Ledger,
     if comp.task!='ordinal': raise CvkitError(f"Points between grades are for the task 'ordinal', and that of {comp.path} is '{comp.task}'.")
     (y,frame),metric = self.held_out(comp, **kw),get_metric('qwk')
     p,parted = frame.values,parts_of(comp, frame.index, parts, seed)
-    hot,chosen = np.eye(p.shape[1]),np.zeros(len(y), int)
-    for k in np.unique(parted):
-        held = parted==k
-        chosen[held] = grades(p[held], best_cuts(p[~held], y[~held]))
-    halves = np.arange(p.shape[1]-1)+.5
-    way,scores = _earned(metric, y, dict(likeliest=p, halves=hot[grades(p, halves)], chosen=hot[chosen]), groups_of(comp, frame.index))
+    chosen = crossed(parted, lambda rest,held: grades(p[held], best_cuts(p[rest], y[rest])))
+    hot,halves = np.eye(p.shape[1]),np.arange(p.shape[1]-1)+.5
+    way,scores = _best(metric, y, dict(likeliest=p, halves=hot[grades(p, halves)], chosen=hot[chosen]), groups_of(comp, frame.index))
     return Cuts(dict(likeliest=None, halves=halves, chosen=best_cuts(p, y))[way], way, scores)
