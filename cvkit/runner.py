@@ -7,10 +7,11 @@ __all__ = ['thaw', 'agreed', 'Slot', 'RunPlan', 'share_error', 'passes']
 
 # %% ../nbs/38a_runner.ipynb #r002
 import math, time, warnings
+from bisect import bisect
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from itertools import repeat
+from itertools import accumulate, repeat
 from pathlib import Path
 from statistics import median
 import numpy as np, pandas as pd, torch
@@ -22,6 +23,7 @@ from fastcore.basics import patch
 from .callback.batchnorm import body_norms, estimate_stats, FreezeStats
 from .callback.ema import EMA
 from .callback.guard import NaNGuard
+from .callback.light import Light
 from .callback.memory import FromMemory
 from .callback.microbatch import in_parts, MicroBatch
 from .callback.mix import MixUpCutMix
@@ -59,7 +61,7 @@ class Slot:
     seconds:float=0.  # What it takes with all its epochs
     each:float=0.     # What a pass over the training images takes
 
-class RunPlan(Turning):
+class RunPlan(Light, Turning):
     "Run a plan inside one `fit`, keep the best state, stop at the deadline"
     order = TrackerCallback.order # after `Recorder` has written the epoch's row
     def __init__(self,
@@ -85,8 +87,8 @@ class RunPlan(Turning):
         self.phases,self.begun,self.origin,self.pace,self.step = plan.trained,None,None,1.,0. # `begun`: when this phase began; `origin`: when it trained, and how far it was; `pace`: seconds of a pass, in those that were expected; `step`: those of the last batch
         self.slots = slots or [Slot() for _ in self.phases]
         self.most = [None if s.share is None else 10*p.epochs for p,s in zip(self.phases, self.slots)] # of phases that fill their time: steps that were timed beside other work, or before batches were read ahead, took longer than those to come
-    @property
-    def starts(self): return [sum(math.ceil(p.epochs) for p in self.phases[:i]) for i in range(len(self.phases)+1)]
+        self.count()
+    def count(self): self.starts = [*accumulate((math.ceil(p.epochs) for p in self.phases), initial=0)] # epochs of the fit at which phases begin, and at which the last one ends
     def before_train(self):
         p = self.phase
         if self.epoch in self.starts: self.enter()
@@ -127,7 +129,7 @@ class RunPlan(Turning):
 @patch(as_prop=True)
 def at(self:RunPlan):
     "Number of the phase"
-    return max(i for i,s in enumerate(self.starts[:-1]) if s<=self.epoch)
+    return bisect(self.starts, self.epoch, hi=len(self.phases))-1
 
 @patch(as_prop=True)
 def phase(self:RunPlan): return self.phases[self.at]
@@ -148,7 +150,7 @@ def last(self:RunPlan): return self.at==len(self.phases)-1
 @patch(as_prop=True)
 def position(self:RunPlan):
     "In this phase, 0 to 1; by the clock where steps take longer than they were measured to, by more than 2 % of the phase"
-    pos,now = self.done/self.phase.epochs,self.clock()
+    pos,now = self.done/self.phase.epochs,self.stepped # in several processes a clock is a message
     if self.origin is None: self.origin = now,self.done # what came before, such as features that are kept in memory, is not of the schedule
     then,passed = self.origin
     first = passed/self.phase.epochs
@@ -351,6 +353,7 @@ def set_epochs(self:RunPlan,
     "Give a phase so many epochs, also in the plan that is told"
     k = self.at if k is None else k
     self.phases[k] = replace(self.phases[k], epochs=epochs)
+    self.count()
     if hasattr(self.learn, 'plan'): ran = iter(self.phases); self.learn.plan[:] = [p if p.head_start else next(ran) for p in self.learn.plan]
 
 # %% ../nbs/38a_runner.ipynb #c031
@@ -530,7 +533,7 @@ def _rehearse(learn, plan):
 def _begin(learn, plan, runner, folder):
     "The plan as it will run, after its head start, and its slots; what `folder` holds of it is not done again"
     asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()})
-    f,slots = folder and Path(folder)/'begun.pt',None
+    f = folder and Path(folder)/'begun.pt'
     if agreed(learn, bool(folder and f.exists())):
         o = torch.load(f, map_location='cpu', weights_only=True)
         if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan or model: {'; '.join(diff[:3])}. Take another folder, or remove that one.")

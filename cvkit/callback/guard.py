@@ -7,13 +7,14 @@ __all__ = ['held', 'not_finite', 'state_now', 'go_back', 'NaNGuard']
 
 # %% ../../nbs/32c_callback.guard.ipynb #c002
 import math, torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import CancelFitException
 from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
 from torch import nn
 from torch.nn.utils import get_total_norm
 from .ema import EMA
+from .light import Light
 from ..core import CvkitError
 
 # %% ../../nbs/32c_callback.guard.ipynb #c005
@@ -66,7 +67,7 @@ def go_back(
 # %% ../../nbs/32c_callback.guard.ipynb #c015
 _SKIPS = 3 # Batches in a row without a finite loss that are left to the scaler of fp16 but for the last
 
-class NaNGuard(Callback):
+class NaNGuard(Light):
     "Go back to the last good state and lower the rate when a loss, a weight or a buffer is not finite"
     order,run_valid = EMA.order-1,False # after `MixedPrecision`: a step is taken; before `EMA` validates with its average, and `Recorder` counts a loss
     def __init__(self,

@@ -10,9 +10,9 @@ import gc, torch
 from contextlib import contextmanager
 from functools import partial
 from traceback import clear_frames
-from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from torch.utils.checkpoint import checkpoint
+from .light import Light
 from ..core import CvkitError
 
 # %% ../../nbs/26_callback.microbatch.ipynb #c005
@@ -67,7 +67,7 @@ def in_parts(
     finally: del model.forward
 
 # %% ../../nbs/26_callback.microbatch.ipynb #c012
-class MicroBatch(Callback):
+class MicroBatch(Light):
     "Take a batch again, in more parts, when memory is short; validation and training"
     order = 1001 # after all others are ready
     def before_fit(self):

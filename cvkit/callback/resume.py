@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
 import numpy as np, torch
-from fastai.callback.core import Callback, CancelEpochException, CancelFitException
+from fastai.callback.core import CancelEpochException, CancelFitException
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Metric
 from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
+from .light import Light
 from ..core import CvkitError, write_somewhere
 
 # %% ../../nbs/37_callback.resume.ipynb #c005
@@ -299,7 +300,7 @@ def set_whole_state(
     if hasattr(learn, 'recorder'): learn.recorder.start_epoch = time.time() # of what is left of the epoch
 
 # %% ../../nbs/37_callback.resume.ipynb #c042
-class Resume(Callback):
+class Resume(Light):
     "Keep the state of every fit in `folder`, and go on from it when the same fit begins again"
     order = 1000 # after all others have seen the batch
     def __init__(self,
