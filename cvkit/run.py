@@ -467,7 +467,6 @@ def decided(
     "Keep in `run` what held-out rows make of predictions, for the test rows and for those of a later notebook"
     run.decided = {}
     try: decision,held = ledger.decide(comp)
-    except CvkitError: return ledger.get('valid') # too few rows
     except Exception as e: run.warn(f"nothing is decided, {type(e).__name__}: {e}"); return ledger.get('valid')
     run.decided = vars(decision)
     if decision.values: print(f"Decided on held-out rows: {decision} {comp.metric.name}")

@@ -201,7 +201,8 @@ def lost(self:NaNGuard, loss, scaled):
 
 @patch
 def after_batch(self:NaNGuard):
-    loss,scaler = self.loss.detach().mean().item(),getattr(self.learn, 'scaler', None) # `Recorder` waits for the loss as well
+    with torch._C.DisableTorchFunctionSubclass(): loss = self.loss.detach().mean().item() # `Recorder` waits for it as well
+    scaler = getattr(self.learn, 'scaler', None)
     scaled = bool(scaler) and scaler.is_enabled()
     self.since,self.due = self.since+1,self.due+1
     if not math.isfinite(loss): return self.lost(loss, scaled)
