@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 import numpy as np, pandas as pd
 from .core import CvkitError, one_of, write_somewhere
+from .thresholds import passed
 
 # %% ../nbs/46_submit.ipynb #c007
 def _spell(ids, like):
@@ -78,10 +79,8 @@ def _probs(comp, p, threshold):
 
 def _words(comp, p, threshold):
     "The labels above the threshold, or the likeliest where there is none"
-    hit = p.ge(threshold).to_numpy(copy=True)
-    none = ~hit.any(1)
-    hit[none, p.values[none].argmax(1)] = True
-    return {_columns(comp)[0]: [(comp.sep or ' ').join(p.columns[h]) for h in hit]}
+    least = threshold.reindex(p.columns) if isinstance(threshold, pd.Series) else threshold
+    return {_columns(comp)[0]: [(comp.sep or ' ').join(p.columns[h]) for h in passed(p, least, True)]}
 
 def _places(comp):
     "How many labels a ranked list holds: K of a metric like map@K, else as in the sample"
