@@ -124,6 +124,7 @@ def _to_label(comp, rows, allowed):
 
 _LABELS = ' labels' # behind the name of a run: what the labels of the next round are chosen from
 
+# %% ../nbs/43_pseudo.ipynb #dbaa4928
 @patch
 def sure_labels(self:Ledger,
     comp,      # The `Competition` with the answers of the held-out rows
@@ -141,6 +142,7 @@ def sure_labels(self:Ledger,
         found.append(pd.DataFrame(tempered(said.values, temperature(p.values[others], y[others], comp.task), comp.task), said.index, said.columns))
     return choose_labels(_mean_of(found), *(found if len(found)>1 else ()), **kw)
 
+# %% ../nbs/43_pseudo.ipynb #82c96c71
 def pseudo_rounds(
     comp,             # The `Competition` with the labels that there are
     ledger,           # A `Ledger`: predictions go there, as runs 'round 0', 'round 1 ...', ...
@@ -175,6 +177,7 @@ def pseudo_rounds(
         if r: print(f"round {r}: {np.mean(labels[-1]):.0f} rows got a label", flush=True)
     return _compared(comp, ledger, comp.train.index[folds.isin(only)], runs, labels, get_metric(metric or comp.metric), sure)
 
+# %% ../nbs/43_pseudo.ipynb #7a6ffae7
 def _compared(comp, ledger, ids, runs, labels, metric, sure):
     "The rounds on the held-out rows `ids`, and which of them stays"
     found = [[ledger.get('valid', run=o) for o in now] for now in runs]

@@ -61,6 +61,7 @@ class Slot:
     seconds:float=0.  # What it takes with all its epochs
     each:float=0.     # What a pass over the training images takes
 
+# %% ../nbs/38a_runner.ipynb #fa54df55
 class RunPlan(Light, Turning):
     "Run a plan inside one `fit`, keep the best state, stop at the deadline"
     order = TrackerCallback.order # after `Recorder` has written the epoch's row
@@ -147,6 +148,7 @@ def passed(self:RunPlan):
 @patch(as_prop=True)
 def last(self:RunPlan): return self.at==len(self.phases)-1
 
+# %% ../nbs/38a_runner.ipynb #266327f0
 @patch(as_prop=True)
 def position(self:RunPlan):
     "In this phase, 0 to 1; by the clock where steps take longer than they were measured to, by more than 2 % of the phase"
@@ -178,6 +180,7 @@ def enter(self:RunPlan):
     self.before,self.begun,self.origin = self.best,self.clock(),None
     for cb in self.learn._grab_cbs(NaNGuard): cb.forget() # its good state is of another phase, perhaps of one that was undone
 
+# %% ../nbs/38a_runner.ipynb #04e9633a
 @patch
 def validated(self:RunPlan, seconds):
     "So long took a validation; the last three of this size count"
@@ -457,6 +460,7 @@ def _shorter(p, cost, seconds):
     if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
     if share>=.25: return replace(p, views=max(1, int(p.views*share)), epochs=max(1, int(p.epochs*share)))
 
+# %% ../nbs/38a_runner.ipynb #29c1ca62
 @patch
 def timed(self:Plan,
     learn,         # The `Learner` it shall run on

@@ -106,6 +106,7 @@ def scores(self:Ledger,
         out[m.name] = dict(score=m(y, p.values), low=low, high=high, mean=folds[m.name].mean(), spread=folds[m.name].std(), folds=len(folds), rows=len(p))
     return pd.DataFrame.from_dict(out, orient='index').rename_axis('metric')
 
+# %% ../nbs/40a_scores.ipynb #1ae1c435
 def groups_of(
     comp, # A `Competition`
     ids   # Of training rows, each once
