@@ -24,7 +24,7 @@ from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
 from .data import Competition
-from .decide import Decision, decides
+from .decide import Decision, decides, spoken
 from .dials import get_size, set_flip, set_size
 from .learner import predict, timm_learner
 from .plan import Phase, Plan
@@ -461,13 +461,18 @@ def expectation(
     if e.shifted: run.warn(f"the test images look otherwise than the held-out ones ({e.auc:.0%} of the pairs, where 50% are alike): expect {e.accuracy:.3f} right ({e.low:.3f} to {e.high:.3f}), whatever the score says")
     return dict(expected=e.accuracy, low=e.low, high=e.high)
 
+_UNDECIDED = 'thresholds, cuts and temperatures stay as they are' # how a warning begins
+
 def decided(
     run, comp, ledger # As in `train_fold`
 ) -> pd.DataFrame:    # Held-out predictions by id, decided by rows that they are not among
     "Keep in `run` what held-out rows make of predictions, for the test rows and for those of a later notebook"
-    run.decided = {}
+    run.decided,run.warnings = {},[o for o in run.warnings if not o.startswith(_UNDECIDED)]
     try: decision,held = ledger.decide(comp)
-    except Exception as e: run.warn(f"nothing is decided, {type(e).__name__}: {e}"); return ledger.get('valid')
+    except Exception as e:
+        run.warn(f"{_UNDECIDED}, {type(e).__name__}: {e}")
+        held = ledger.get('valid')
+        return pd.DataFrame(spoken(comp, held.values), held.index, held.columns)
     run.decided = vars(decision)
     if decision.values: print(f"Decided on held-out rows: {decision} {comp.metric.name}")
     return held

@@ -62,7 +62,7 @@ class Slot:
     each:float=0.     # What a pass over the training images takes
 
 # %% ../nbs/38a_runner.ipynb #fa54df55
-class RunPlan(Light, Turning):
+class RunPlan(Turning, Light):
     "Run a plan inside one `fit`, keep the best state, stop at the deadline"
     order = TrackerCallback.order # after `Recorder` has written the epoch's row
     def __init__(self,
@@ -152,7 +152,7 @@ def last(self:RunPlan): return self.at==len(self.phases)-1
 @patch(as_prop=True)
 def position(self:RunPlan):
     "In this phase, 0 to 1; by the clock where steps take longer than they were measured to, by more than 2 % of the phase"
-    pos,now = self.done/self.phase.epochs,self.stepped # in several processes a clock is a message
+    pos,now = self.done/self.phase.epochs,self.clock() if self.origin is None else self.stepped # in several processes a clock is a message
     if self.origin is None: self.origin = now,self.done # what came before, such as features that are kept in memory, is not of the schedule
     then,passed = self.origin
     first = passed/self.phase.epochs
@@ -373,7 +373,7 @@ def load_state_dict(self:RunPlan, state):
     self.best,self.peak,self.before,self.state,self.history = (state[k] for k in ('best','peak','before','state','history'))
     self.longer = self.deadline-self.since>state['whole']+1
     self.deadline += now-state['used']-self.since
-    self.since,self.pace,self.valids = now-state['used'],state['pace'],state['valids']
+    self.since,self.stepped,self.pace,self.valids = now-state['used'],now,state['pace'],state['valids']
     self.begun,self.origin = None if state['phase'] is None else now-state['phase'],state['origin'] and (now-state['origin'][0],state['origin'][1])
     for k,n in enumerate(state['epochs']): self.set_epochs(n, k)
 

@@ -136,7 +136,7 @@ def crossed(
     "Each part of the rows as the others would have it"
     masks = [parted==k for k in np.unique(parted)]
     found = [f(~held, held) for held in masks]
-    out = np.empty((len(parted), *np.shape(found[0])[1:]), np.result_type(*found))
+    out = np.zeros((len(parted), *np.shape(found[0])[1:]), np.result_type(*found))
     for held,o in zip(masks, found): out[held] = o
     return out
 

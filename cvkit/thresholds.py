@@ -75,7 +75,7 @@ def thresholds(self:Ledger,
     if comp.task!='multi': raise CvkitError(f"Thresholds are for several labels, and the task of {comp.path} is '{comp.task}'.")
     (y,frame),metric = self.held_out(comp, **kw),get_metric(metric or (comp.metric.name if comp.metric.name in COUNTING else 'macro_f1'))
     p,parted = frame.values,parts_of(comp, frame.index, parts, seed)
-    tried = {way: crossed(parted, lambda rest,held: passed(p[held], _chosen(p[rest], y[rest], least), comp.form=='words')) for way,least in LEAST.items()}
+    tried = {way: crossed(parted, lambda rest,held: passed(p[held], _chosen(p[rest], y[rest], least), comp.form=='words')).astype(float) for way,least in LEAST.items()}
     way,scores = _best(metric, y, tried, groups_of(comp, frame.index))
     return Thresholds(pd.Series(_chosen(p, y, LEAST[way]), frame.columns), way, scores)
 

@@ -12,7 +12,7 @@ from fastai.callback.core import Callback
 class Light(Callback):
     "A `Callback` that passes over events that its class does not define, and is warned once of an attribute that shadows one of the learner's"
     def __call__(self, event_name):
-        if event_name=='after_fit' or hasattr(type(self), event_name): return super().__call__(event_name)
+        if event_name=='after_fit' or event_name in self.__dict__ or hasattr(type(self), event_name): return super().__call__(event_name)
     def __getattr__(self, name):
         if name.startswith('_') or (learn := self.__dict__.get('learn')) is None: return super().__getattr__(name)
         return getattr(learn, name)
