@@ -81,7 +81,7 @@ def predict_views(
     views=('identity','hflip'),  # As for `cvkit.augment.viewed`, or pairs of that and a size
     sizes=None,                  # Sizes at which the model gets each view: sides in pixels, or (height, width); that of `dl` when `None`
     what:str='probs',            # 'probs': the outputs after the activation of the loss; 'embedding': what the classifier is given, which is `model.features` or what a neck makes of it, of length 1
-    precision:str=None           # 'bf16' or 'fp16': compute under autocast, in about half the time on a chip that has it; as the model does by itself when `None`
+    precision:str=None           # 'bf16' or 'fp16': compute under autocast, on a chip that has it; as the model does by itself when `None`
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
     says,standing,wanted = _says(learn, what, precision),_standing(dl),_wanted(views, sizes)

@@ -70,7 +70,7 @@ class EMA(Callback):
     def __init__(self,
         decay:float=.9998, # Greatest share of itself that the average keeps at a step, 0 to 1
         gamma:float=1.,    # The decay rises more slowly by this factor, above 0
-        power:float=.75    # How steep it rises: 2/3 for runs of 100,000 steps, 1 for the mean of all, `math.inf` for no warm-up
+        power:float=.75    # How steep it rises: 2/3 for runs of a million steps, 1 for the mean of all, `math.inf` for no warm-up
     ):
         if not 0<=decay<1: raise CvkitError(f"`decay` is from 0 to below 1, not {decay}.")
         for k,v in dict(gamma=gamma, power=power).items():
