@@ -37,6 +37,13 @@ def _surer(held, test):
     t = np.sort(test)
     return float((np.searchsorted(t, held, 'left')+np.searchsorted(t, held, 'right')).mean()/2/len(t))
 
+def _above(right, held, test):
+    "Share of the test rows above the threshold above which as many held-out rows lie as are right, and the threshold; of the rows at it counts the same part"
+    at = float(np.quantile(held, 1-right.mean()))
+    ties = (held==at).mean()
+    part = (right.mean()-(held>at).mean())/ties if ties else 1.
+    return float((test>at).mean()+part*(test==at).mean()),at
+
 _MOST = 10_000 # Rows of each that are drawn from: more would not move the ends of an interval
 
 def thresholded(
@@ -48,15 +55,16 @@ def thresholded(
     seed:int=0   # Of the draws: the same ones of the test rows for every fold
 ) -> tuple: # Accuracy to expect, with draws of it (n,); share of pairs in which the held-out row is surer, with draws of that (n,); the threshold
     "Average thresholded confidence (Garg et al., 2022), and how far the test is from the held-out rows"
-    right,held,test = np.asarray(right, bool),np.asarray(held),np.asarray(test)
-    def threshold(rows): return float(np.quantile(held[rows], 1-right[rows].mean()))
+    right,held,test = np.asarray(right, bool),np.asarray(held, float),np.asarray(test, float)
+    for o,kind in ((held,'held-out'),(test,'test')):
+        if lost := (~np.isfinite(o)).sum(): raise CvkitError(f"The confidence of {lost} of {len(o)} {kind} rows is not finite: predict them again, or leave them out.")
     few,part = (np.random.default_rng(seed).permutation(len(o))[:_MOST] for o in (held,test))
     h,t,groups,shares,aucs = held[few],test[part],None if groups is None else np.asarray(groups)[few],[],[]
     for i,j in zip(draws(len(h), groups, n, seed), draws(len(t), None, n, seed+1)):
-        shares.append((t[j]>=threshold(few[i])).mean())
+        shares.append(_above(right[few[i]], h[i], t[j])[0])
         aucs.append(_surer(h[i], t[j]))
-    at = threshold(np.arange(len(held)))
-    return float((test>=at).mean()),np.array(shares),_surer(held, test),np.array(aucs),at
+    share,at = _above(right, held, test)
+    return share,np.array(shares),_surer(held, test),np.array(aucs),at
 
 # %% ../nbs/42c_expect.ipynb #c011
 @patch

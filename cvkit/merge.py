@@ -13,14 +13,14 @@ from .core import CvkitError, one_of
 
 # %% ../nbs/40b_merge.ipynb #c005
 def _inside(p):
-    if p.min(initial=0)<0 or p.max(initial=0)>1: raise CvkitError(f"Predictions from {p.min():.3g} to {p.max():.3g} are no probabilities: merge them by 'mean' or 'ranks', or take their softmax or sigmoid first.")
+    if p.min(initial=0)<-1e-5 or p.max(initial=0)>1+1e-5: raise CvkitError(f"Predictions from {p.min():.3g} to {p.max():.3g} are no probabilities: merge them by 'mean' or 'ranks', or take their softmax or sigmoid first.")
     return p.clip(1e-7, 1-1e-7)
 
 MERGES = dict(
     mean      = (lambda p: p, lambda s,task: s),
     geometric = (lambda p: np.log(_inside(p)), lambda s,task: softmax(s, -1) if task=='single' else np.exp(s)),
     logits    = (lambda p: logit(_inside(p)), lambda s,task: expit(s)),
-    ranks     = (lambda p: (rankdata(p, axis=-2)-.5)/p.shape[-2], lambda s,task: s))
+    ranks     = (lambda p: (rankdata(p, axis=-2, nan_policy='omit')-.5)/(~np.isnan(p)).sum(-2, keepdims=True), lambda s,task: s))
 
 def into(
     preds,            # Predictions (..., rows, columns)

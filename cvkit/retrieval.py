@@ -14,14 +14,14 @@ from .search import nearest
 # %% ../nbs/45_retrieval.ipynb #c007
 def rank_classes(
     scores,    # Of the neighbours, the largest first (n, m)
-    at,        # Their positions in the gallery (n, m)
+    at,        # Their positions in the gallery (n, m); -1 where there is none, as `cvkit.index.Index` gives them
     labels,    # Class of each gallery row, as a number from 0
     k:int=5    # Classes to give
 ) -> tuple:    # Codes of classes (n, k), -1 where the neighbours know fewer; the score of the best neighbour of each (n, k), -inf there
     "The classes of the nearest neighbours, each by its nearest image"
-    codes = np.asarray(labels)[at]
-    first = np.ones(codes.shape, bool)
-    for j in range(1, codes.shape[1]): first[:,j] = (codes[:,:j]!=codes[:,j:j+1]).all(1)
+    at = np.asarray(at)
+    codes,first = np.where(at<0, -1, np.asarray(labels)[at]),at>=0
+    for j in range(1, codes.shape[1]): first[:,j] &= (codes[:,:j]!=codes[:,j:j+1]).all(1)
     out,best = np.full((len(codes),k), -1),np.full((len(codes),k), -np.inf, np.float32)
     place = first.cumsum(1)-1
     row,col = np.nonzero(first & (place<k))
@@ -29,19 +29,24 @@ def rank_classes(
     return out,best
 
 # %% ../nbs/45_retrieval.ipynb #c010
+def _hits(ranked, truth):
+    "Where in each list the right answer stands; -1 is no answer"
+    ranked = np.asarray(ranked)
+    return (ranked==np.asarray(truth)[:,None]) & (ranked!=-1)
+
 def map_at(
-    ranked,  # Answers of each query, the best first (n, k)
+    ranked,  # Answers of each query, the best first (n, k); -1 where there is none
     truth    # The right one of each (n,)
 ) -> float:
     "Mean average precision at k of lists with one right answer: the mean of one over its place"
-    hit = np.asarray(ranked)==np.asarray(truth)[:,None]
+    hit = _hits(ranked, truth)
     return float((hit/np.arange(1, hit.shape[1]+1)).max(1).mean())
 
 def recall_at(
     ranked, truth # As for `map_at`
 ) -> float:
     "Share of the queries whose right answer is in the list"
-    return float((np.asarray(ranked)==np.asarray(truth)[:,None]).any(1).mean())
+    return float(_hits(ranked, truth).any(1).mean())
 
 # %% ../nbs/45_retrieval.ipynb #c013
 def _unit(x): return x/np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)

@@ -6,35 +6,41 @@
 __all__ = ['nearest']
 
 # %% ../nbs/40c_search.ipynb #c002
-import numpy as np, torch, torch.nn.functional as F
+import numpy as np, torch
 from .core import CvkitError, chip
 
 # %% ../nbs/40c_search.ipynb #c005
 _CELLS = 2**25 # Of a block of similarities: 128 MB
 
-def _unit(x, device): return F.normalize(torch.as_tensor(np.array(x, np.float32) if isinstance(x, np.ndarray) else x).to(device).float())
+def _unit(x, device, what, first):
+    "Vectors of length 1, of which the first is row `first` of `what`"
+    x = torch.as_tensor(np.array(x, np.float32) if isinstance(x, np.ndarray) else x).to(device).float()
+    length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    if not (fine := length.isfinite()).all(): raise CvkitError(f"Row {first+int(fine.int().argmin())} of the {what} is not finite, or its length is not: leave such vectors out, or compute them again.")
+    return x/length.clamp_min(1e-12)
 
 def nearest(
-    queries,          # Vectors (n, d), of any length but 0
+    queries,          # Vectors (n, d), of any length but 0; an array, a tensor, lists or a frame
     gallery=None,     # Vectors (m, d); the queries themselves, each without itself, when `None`
     k:int=5,          # How many; at most m
     device=None       # Where to compute; the accelerator where there is one when `None`
 ) -> tuple:           # Cosines (n, k) float32, the largest first, and positions in the gallery (n, k)
     "The `k` nearest vectors of the gallery for each query, exactly"
     own = gallery is None
-    q,g = queries,queries if own else gallery
+    q,g = (o.to_numpy() if hasattr(o, 'to_numpy') else o for o in (queries,queries if own else gallery))
     if np.ndim(q)!=2 or np.shape(q)[1:]!=np.shape(g)[1:]: raise CvkitError(f"Queries {tuple(np.shape(q))} and gallery {tuple(np.shape(g))} have to be vectors of one length: (n, d) and (m, d).")
     if not 1<=k<=len(g)-own: raise CvkitError(f"`k` is {k} and the gallery has {len(g)-own} vectors: take 1 to as many.")
+    if not len(q): return np.empty((0,k), np.float32),np.empty((0,k), np.int64)
     device = device or ('cuda' if chip().kind=='cuda' else 'cpu')
     width = min(len(g), max(2048, 2*k))
     height = max(1, _CELLS//width)
-    return tuple(torch.cat(o).numpy() for o in zip(*(_best(_unit(q[i:i+height], device), g, k, width, i if own else None, device) for i in range(0, len(q), height))))
+    return tuple(torch.cat(o).numpy() for o in zip(*(_best(_unit(q[i:i+height], device, 'queries', i), g, k, width, i if own else None, device) for i in range(0, len(q), height))))
 
 def _best(q, g, k, width, own, device):
     "The best of one block of queries; `own` is the position of its first in the gallery"
     best = torch.full((len(q),k), -torch.inf, device=device),torch.zeros((len(q),k), dtype=torch.long, device=device)
     for j in range(0, len(g), width):
-        s = q@_unit(g[j:j+width], device).T
+        s = q@_unit(g[j:j+width], device, 'gallery', j).T
         if own is not None:
             rows = torch.arange(len(q), device=device)
             at = rows+own-j

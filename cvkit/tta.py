@@ -37,10 +37,15 @@ def _standing(dl):
     try: return get_size(DataLoaders(dl))[0]
     except CvkitError: return None
 
-def _wanted(views, sizes):
+def _sides(size, standing):
+    "Height and width of `size`: of a number the longer side, in the shape in which the loader stands"
+    sides = hw(size)
+    return sides if isinstance(size, (list,tuple)) or not standing else tuple(max(1, round(size*o/max(standing))) for o in standing)
+
+def _wanted(views, sizes, standing=None):
     "Views with the height and width at which each is wanted, which is None for as the loader stands"
     pairs = [o if isinstance(o, tuple) else (o,s) for o in views for s in sizes or [None]]
-    return list(dict.fromkeys((v, s and hw(s)) for v,s in pairs))
+    return list(dict.fromkeys((v, s and _sides(s, standing)) for v,s in pairs))
 
 @contextmanager
 def _read_at(dl, standing, reading):
@@ -79,13 +84,13 @@ def predict_views(
     learn,                       # A `Learner`
     dl,                          # A loader, for instance `learn.dls.test_dl(items)`
     views=('identity','hflip'),  # As for `cvkit.augment.viewed`, or pairs of that and a size
-    sizes=None,                  # Sizes at which the model gets each view: sides in pixels, or (height, width); that of `dl` when `None`
+    sizes=None,                  # Sizes at which the model gets each view: the longer side in pixels, in the shape of `dl`, or (height, width); that of `dl` when `None`
     what:str='probs',            # 'probs': the outputs after the activation of the loss; 'embedding': what the classifier is given, which is `model.features` or what a neck makes of it, of length 1
     precision:str=None           # 'bf16' or 'fp16': compute under autocast, on a chip that has it; as the model does by itself when `None`
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
-    says,standing,wanted = _says(learn, what, precision),_standing(dl),_wanted(views, sizes)
-    wanted = [*{(v, s or standing): (v,s) for v,s in wanted}.values()]
+    says,standing = _says(learn, what, precision),_standing(dl)
+    wanted = [*{(v, s or standing): (v,s) for v,s in _wanted(views, sizes, standing)}.values()]
     sides = [(v, max(s or standing or (0,))) for v,s in wanted]
     if twice := [o for o in sides if sides.count(o)>1]: raise CvkitError(f"The view {twice[0][0]} is wanted at two sizes whose longer side is {twice[0][1]}, by which it is named: ask for one after the other.")
     reading = _reading(standing, wanted)
@@ -124,8 +129,9 @@ def show_views(
     size=None              # As the sizes of `predict_views`
 ):
     "What the model sees: a row an image, a column a view"
-    dl,wanted = learn.dls.valid,_wanted(views, size and [size])
-    reading = _reading(standing := _standing(dl), wanted)
+    standing = _standing(dl := learn.dls.valid)
+    wanted = _wanted(views, size and [size], standing)
+    reading = _reading(standing, wanted)
     with _read_at(dl, standing, reading): x = inputs(learn, dl.decode(dl.one_batch()))[0][:n].float()
     fig,axes = figure(len(x), len(wanted), (1.6*len(wanted), 1.6*len(x)+.3))
     for (view,to),column in zip(wanted, axes.reshape(len(x), -1).T):
@@ -134,6 +140,12 @@ def show_views(
     return fig
 
 # %% ../nbs/41_tta.ipynb #c028
+def _lost(dl, n):
+    "Which of `n` rows of `dl` have no image that can be read, as told by a loader of `Competition.dataloaders`; of several images a row an empty path is none"
+    bad = np.asarray(getattr(dl, 'bad', ()), bool)
+    if bad.ndim>1: bad = (bad | (dl.dataset.items['image']==b'')).all(1)
+    return bad if len(bad)==n else np.zeros(n, bool)
+
 @patch
 def predict(self:Ledger,
     learn, dl,                  # As for `predict_views`
@@ -146,9 +158,11 @@ def predict(self:Ledger,
     **keys                      # `fold`, `run`, `epoch` of `Ledger.add`
 ) -> dict:                      # Seconds for 1,000 images by (view, side), with those of reading
     "Predict all images of `dl` in all views at all sizes, and keep each for itself; nothing of images that cannot be read"
-    (found,seconds),ids = predict_views(learn, dl, views, sizes, what, precision),pd.Index(ids)
-    bad = getattr(dl, 'bad', np.zeros(0, bool)) # as told by a loader of `Competition.dataloaders`
-    seen = ~np.asarray(bad, bool) if len(bad)==len(ids) else np.ones(len(ids), bool)
+    ids,n = pd.Index(ids),getattr(dl, 'n', None)
+    if getattr(dl, 'shuffle', False): raise CvkitError("This loader shuffles its rows, and `ids` are in another order: predict `learn.dls.valid` or `learn.dls.test_dl(items)`.")
+    if n not in (None,len(ids)): raise CvkitError(f"The loader has {n} rows and there are {len(ids)} ids: give one id a row, in the order of the loader.")
+    found,seconds = predict_views(learn, dl, views, sizes, what, precision)
+    seen = ~_lost(dl, len(ids))
     if not seen.any(): raise CvkitError(f"None of the {len(ids)} images can be read, such as that of {ids[0]}: look at the files.")
     if not seen.all(): warnings.warn(f"{(~seen).sum()} images cannot be read, such as that of {ids[~seen][0]}: the ledger gets nothing of them, and a submission gives rows without others the training prior.")
     for (view,size),preds in found.items(): self.add(ids[seen], preds[seen], kind, view=view, size=size, what=what, **keys)
@@ -193,9 +207,9 @@ def one_by_one(
     score,draws = metric(y, now),bootstrap(metric, y, now, groups)
     yield first,now,0.,0.
     while len(taken)<=most and (rest := [k for k in space if k not in taken and fits([*taken,k])]):
-        merged = {k: back((total+space[k])/(len(taken)+1), how, task) for k in rest}
-        pick = max(rest, key=lambda k: sign*metric(y, merged[k]))
-        total,taken,now = total+space[pick],[*taken,pick],merged[pick]
+        merged = ((k, back((total+space[k])/(len(taken)+1), how, task)) for k in rest) # of which no more than two are kept
+        pick,now = max(merged, key=lambda o: sign*metric(y, o[1]))
+        total,taken = total+space[pick],[*taken,pick]
         before,score,drawn,draws = score,metric(y, now),draws,bootstrap(metric, y, now, groups)
         yield pick,now,sign*(score-before),float(np.nanstd(draws-drawn))
 
