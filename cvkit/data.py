@@ -192,9 +192,9 @@ def guess_form(
     col, values = sample.columns[1], sample.iloc[:,1]
     if task=='regression': return 'targets', f"{sample.shape[1]-1} columns of numbers"
     if sample.shape[1]>2: return 'probs', f"{sample.shape[1]-1} columns"
+    if metric.name[:4] in ('map@','top@'): return 'ranked', f"the metric is {metric.name}"
     if task=='multi': return 'words', "one column"
     lists = values.dropna().astype(str).drop_duplicates().str.split()
-    if metric.name[:4] in ('map@','top@'): return 'ranked', f"the metric is {metric.name}"
     known = set(classes)
     if any(len(o)>1 and ' '.join(o) not in known and known & set(o) for o in lists):
         return 'ranked', "several labels a row"

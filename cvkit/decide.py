@@ -84,18 +84,12 @@ def drawn_scores(
     groups=None, # As for `cvkit.scores.draws`
     n:int=200    # Draws
 ) -> np.ndarray: # (n,)
-    "`bootstrap`, by weights of the rows where the metric is an accuracy, a log loss, or an F1 of several labels"
-    name = metric.name
-    if name not in ('accuracy','log_loss') and not (y.ndim==2 and name in COUNTING): return bootstrap(metric, y, preds, groups, n)
+    "`bootstrap`, by weights of the rows where the metric is an F1 of several labels"
+    if y.ndim==1 or metric.name not in ('macro_f1','micro_f1'): return bootstrap(metric, y, preds, groups, n)
     times = np.stack([np.bincount(i, minlength=len(y)) for i in draws(len(y), groups, n)]).astype(np.float32)
-    if name=='log_loss':
-        p = np.clip(preds.astype(np.float64), 1e-15, 1-1e-15)
-        loss = -(y*np.log(p)+(1-y)*np.log(1-p)).mean(1) if y.ndim==2 else -np.log((p/p.sum(1, keepdims=True))[np.arange(len(y)),y])
-        return times@loss/times.sum(1)
-    if name=='accuracy': return times@np.float32((preds.argmax(1)==y) if y.ndim==1 else ((preds>.5)==(y>.5)).all(1))/times.sum(1)
     hard = preds>.5
     hits,said,true = (times@np.float32(o) for o in (hard*y, hard, y))
-    if name=='micro_f1': hits,said,true = (o.sum(1, keepdims=True) for o in (hits,said,true))
+    if metric.name=='micro_f1': hits,said,true = (o.sum(1, keepdims=True) for o in (hits,said,true))
     f1 = 2*hits/np.maximum(said+true, 1)
     there = said+true>0
     return np.where(there.any(1), (f1*there).sum(1)/np.maximum(there.sum(1), 1), 1.)

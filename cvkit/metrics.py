@@ -19,6 +19,7 @@ from .core import CvkitError, nearest
 # %% ../nbs/02_metrics.ipynb #c005
 def _labels(y, p): return (p>.5).astype(int) if np.ndim(y)==2 else p.argmax(1)
 def _accuracy(y, p): return skm.accuracy_score(y, _labels(y, p))
+def _right(y, p): return (_labels(y, p)==y).reshape(len(y), -1).all(1)
 def _balanced(y, p): return skm.recall_score(y, p.argmax(1), labels=np.unique(y), average='macro')
 def _rmse(y, p): return skm.mean_squared_error(y, p)**.5
 def _r2(y, p): return skm.r2_score(y, p) if len(y)>1 else 0.
@@ -35,6 +36,12 @@ def _log_loss(y, p):
     if y.ndim==2: return float(-(y*np.log(p) + (1-y)*np.log(1-p)).mean())
     return skm.log_loss(y, p/p.sum(1, keepdims=True), labels=range(p.shape[1])) if p.shape[1]>1 else 0.
 
+def _losses(y, p):
+    "The log loss of each row"
+    p = np.clip(p.astype(float), 1e-15, 1-1e-15)
+    if y.ndim==2: return -(y*np.log(p) + (1-y)*np.log(1-p)).mean(1)
+    return -np.log(p[np.arange(len(y)),y.astype(int)]/p.sum(1))
+
 def _curve(func, y, p):
     "Mean of a curve's area over the classes with both positive and negative answers; chance if there are none"
     if y.ndim==1: y,p = (y[:,None],p[:,1:]) if p.shape[1]==2 else (np.eye(p.shape[1])[y],p)
@@ -42,19 +49,33 @@ def _curve(func, y, p):
     return float(np.mean([func(y[:,c], p[:,c]) for c in both])) if both else .5
 
 # %% ../nbs/02_metrics.ipynb #c008
-def _ranks(y, p, k):
-    "Whether each of the `k` best guesses is right, best first"
-    best = np.argsort(-p, 1, kind='stable')[:,:k]
+def _largest(x, k):
+    "Where the `k` largest of each row are, the largest first; of equal ones the first"
+    x = -x
+    at = np.sort(np.argpartition(x, k-1, 1)[:,:k], 1)
+    low = np.take_along_axis(x, at, 1)
+    tied = (x<=low.max(1, keepdims=True)).sum(1)!=k # more of the last than there are places for
+    at = np.take_along_axis(at, np.argsort(low, 1, kind='stable'), 1)
+    at[tied] = np.argsort(x[tied], 1, kind='stable')[:,:k]
+    return at
+
+def _ranks(y, p, k, cells=10_000_000):
+    "Whether each of the `k` best guesses is right, best first; `cells` are ranked at a time"
+    step = max(1, cells//p.shape[1])
+    best = np.concatenate([_largest(p[i:i+step], min(k, p.shape[1])) for i in range(0, len(p), step)])
     return best==y[:,None] if y.ndim==1 else np.take_along_axis(y, best, 1)>0
 
-def _top(k, y, p): return float(_ranks(y, p, k).any(1).mean())
+def _tops(k, y, p): return _ranks(y, p, k).any(1)
 
-def _map(k, y, p):
-    "Mean average precision of the `k` best guesses"
+def _precisions(k, y, p):
+    "Average precision of the `k` best guesses of each row"
     hit = _ranks(y, p, k)
     precision = hit.cumsum(1)/np.arange(1, hit.shape[1]+1)
     n = np.ones(len(y)) if y.ndim==1 else np.clip(y.sum(1), 1, k)
-    return float(((precision*hit).sum(1)/n).mean())
+    return (precision*hit).sum(1)/n
+
+def _top(k, y, p): return float(_tops(k, y, p).mean())
+def _map(k, y, p): return float(_precisions(k, y, p).mean())
 
 def _gap(y, p):
     "Global average precision (Google Landmarks; Weyand et al. 2020, micro AP): the best guesses of all rows in one list, the surest first; a row of no class has the answer -1 and no right guess"
@@ -75,6 +96,7 @@ class Metric:
     func:Callable       # Takes (answers, predictions), gives a number
     maximize:bool=True  # Whether larger is better
     tasks:tuple=('single','multi','ordinal') # Tasks for which it makes sense
+    by_row:Callable=None # Takes the same as `func` and gives the score of each row, where `func` is their mean: then draws of rows cost nothing
     def __call__(self, y, preds) -> float:
         y, preds = np.asarray(y), np.asarray(preds)
         if len(y)!=len(preds):
@@ -87,11 +109,11 @@ class Metric:
 
 _all, _class, _numbers = ('single','multi','ordinal'), ('single','ordinal'), ('regression',)
 METRICS = {m.name: m for m in (
-    Metric('accuracy', _accuracy, tasks=_all),
+    Metric('accuracy', _accuracy, tasks=_all, by_row=_right),
     Metric('balanced_accuracy', _balanced, tasks=_class),
     Metric('macro_f1', partial(_f1, 'macro'), tasks=_all),
     Metric('micro_f1', partial(_f1, 'micro'), tasks=_all),
-    Metric('log_loss', _log_loss, maximize=False, tasks=_all),
+    Metric('log_loss', _log_loss, maximize=False, tasks=_all, by_row=_losses),
     Metric('auc', partial(_curve, skm.roc_auc_score), tasks=_all),
     Metric('average_precision', partial(_curve, skm.average_precision_score), tasks=_all),
     Metric('gap', _gap, tasks=('single',)),
@@ -114,7 +136,8 @@ def get_metric(
     key = str(name).lower().replace(' ', '_').replace('-', '_')
     key = ALIASES.get(key, key)
     if m := re.fullmatch(r'(map|top)@([1-9]\d*)', key):
-        return Metric(key, partial(dict(map=_map, top=_top)[m[1]], int(m[2])), tasks=_all)
+        mean,rows = dict(map=(_map,_precisions), top=(_top,_tops))[m[1]]
+        return Metric(key, partial(mean, int(m[2])), tasks=_all, by_row=partial(rows, int(m[2])))
     if key in METRICS: return METRICS[key]
     near = nearest(key, [*METRICS, *ALIASES, 'map@5', 'top@5']) or [*METRICS]
     raise CvkitError(f"There is no metric '{name}': did you mean {' or '.join(near)}?")

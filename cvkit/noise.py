@@ -73,7 +73,9 @@ def feature_probs(
     return out
 
 # %% ../nbs/44_noise.ipynb #c010
-def _names(comp, hot): return ['|'.join(np.array(comp.classes)[o>.5]) for o in hot]
+def _names(comp, hot):
+    classes = np.array(comp.classes)
+    return ['|'.join(classes[o>.5]) for o in hot]
 
 @patch
 def label_issues(self:Ledger,

@@ -24,7 +24,8 @@ def _one_label(comp, y, p):
     return dict(true=names[y], predicted=names[best], p=p[i,best], loss=-np.log(p[i,y].clip(1e-7)))
 
 def _labels(comp, y, p):
-    names = lambda hit: ['|'.join(np.array(comp.classes)[h]) for h in hit]
+    classes = np.array(comp.classes)
+    names = lambda hit: ['|'.join(classes[h]) for h in hit]
     right = np.where(y>.5, p, 1-p).clip(1e-7)
     return dict(true=names(y>.5), predicted=names(p>.5), p=right.min(1), loss=-np.log(right).mean(1))
 

@@ -22,18 +22,18 @@ def _named(name, tag):
     head,_,last = name.rpartition('/')
     return f"{head}/{tag}{last}" if head else tag+last
 
-def _mirror(here, there, rewritten):
+def _mirror(here, there, rewritten, above=None):
     "`there` has all of `here` as links, but for the files in `rewritten`; only folders above one of those are made anew"
     there.mkdir(parents=True)
-    above = {d for f in rewritten for d in f.parents}
+    if above is None: above = {d for f in rewritten for d in f.parents}
     for o in here.iterdir():
-        if o in above: _mirror(o, there/o.name, rewritten)
+        if o in above: _mirror(o, there/o.name, rewritten, above)
         elif o not in rewritten: (there/o.name).symlink_to(o)
 
 def _table(comp, what):
-    "The file of a table of `comp`; `None` where it has none"
+    "The file of a table below the folder of `comp`; `None` where it has none"
     f = comp.path/comp.guesses.guess.get(what, '')
-    return f if f.is_file() else None
+    return f if f.is_file() and f.is_relative_to(comp.path) else None
 
 def _images_of(comp, rows): return [Path(p) for p in rows.image.explode() if p and os.path.exists(p)]
 
@@ -83,7 +83,7 @@ def _write_tables(comp, path, rows, tables):
         new[key] = [o for o in own for _ in parts.get(o, [-1])] # a row that the sample lacked has the answer of the last
         for c in {key, *(comp.files if what=='test' else ())}&set(df): new[c] = [_named(v, t) if isinstance(v, str) else v for v,(_,t) in zip(new[c], at)]
         with open(f, 'rb') as o: sep = chr(max(b',;\t', key=o.readline().count))
-        new.to_csv(path/f.name, index=False, sep=sep)
+        new.to_csv(path/f.relative_to(comp.path), index=False, sep=sep)
 
 # %% ../nbs/47_rerun.ipynb #c010
 def _near(host): return str(host) in ('localhost','::1','',socket.gethostname()) or str(host).startswith('127.')
@@ -170,7 +170,7 @@ def dry_run(
             try:
                 with _as_rerun(Path(tmp)/'hub'), no_network() as asked: submit(path, out)
                 if asked: raise CvkitError(f"Something asked for the network, {asked[0]}: the hidden rerun has none. Take it from a file.")
-                got = _answers(Competition(path, **comp.config()), out, rows)
+                got = _answers(Competition(path, **{**comp.config(), 'metric': comp.metric}), out, rows) # `config` has the name only
                 if case=='as it is': known = got
                 elif known is not None: _check_same(got, known, cut+empty, tol, may)
             except Exception as e: problem,first = f"{'' if isinstance(e, CvkitError) else type(e).__name__+': '}{e}",first or e

@@ -34,7 +34,7 @@ def draws(
         yield order[np.repeat(starts[pick]-ends+sizes[pick], sizes[pick])+np.arange(ends[-1])]
 
 def bootstrap(
-    metric,      # Takes `y` and `preds`, gives a number
+    metric,      # Takes `y` and `preds`, gives a number; the rows of a `Metric` that has `by_row` are scored once
     y, preds,    # Answers and predictions, row by row
     groups=None, # As for `draws`
     n:int=200,   # Draws
@@ -42,6 +42,9 @@ def bootstrap(
 ) -> np.ndarray: # The scores (n,)
     "What `metric` would say of other rows of the same kind"
     if len(y)!=len(preds): raise CvkitError(f"{len(y)} answers but {len(preds)} predictions: give one each.")
+    if by_row := getattr(metric, 'by_row', None):
+        scores = by_row(np.asarray(y), np.asarray(preds))
+        return np.array([scores[i].mean() for i in draws(len(y), groups, n, seed)], float)
     return np.array([metric(y[i], preds[i]) for i in draws(len(y), groups, n, seed)], float)
 
 def interval(

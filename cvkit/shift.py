@@ -66,6 +66,18 @@ class Shift:
         ids = [*order.index[::-1][:n],*order.index[:n]]
         return sheet(self.images[ids], [f'{"most" if i<n else "least"} like the test' for i in range(len(ids))], [f'{order[o]:.2f}' for o in ids], columns=n)
 
+_PARTS = 5 # of the cross-validation
+
+def _of_test(comp, together, ids):
+    "A number for each test row of `ids`: that of the training rows of its group, else one of its own or of its group; its own, too, where that leaves too few groups to hold some out"
+    first = together.max(initial=0)+1
+    alone,group = first+np.arange(len(ids)),getattr(comp, 'own_group', comp.group)
+    if not group or group not in comp.test: return alone
+    named = comp.test[group][~comp.test.index.duplicated()].reindex(ids)
+    seen = named.map(dict(zip(comp.train[group], together)))
+    out = np.select([named.isna(),seen.isna()], [alone,first+len(ids)+pd.factorize(named)[0]], seen).astype(int)
+    return out if len(set(out))>1 and len({*together,*out})>=_PARTS else alone
+
 @patch
 def shift(self:Competition,
     train,      # Features of the training rows by id, from `image_features`
@@ -73,9 +85,9 @@ def shift(self:Competition,
     seed:int=0  # Of the parts
 ) -> Shift:
     "Whether frozen features tell training from test rows"
-    together = pd.Series(self.together(), self.train.index)[train.index].to_numpy()
-    both = np.r_[together,together.max(initial=0)+1+np.arange(len(test))]
-    auc,draws,p = told_apart(train.to_numpy(), test.to_numpy(), both, seed=seed)
+    together = self.together()
+    both = np.r_[pd.Series(together, self.train.index)[train.index],_of_test(self, together, test.index)]
+    auc,draws,p = told_apart(train.to_numpy(), test.to_numpy(), both, _PARTS, seed)
     images = self.train.image.map(lambda o: o if isinstance(o, str) else o[0])
     return Shift(auc, *interval(draws), pd.Series(p[:len(train)], train.index), images)
 
@@ -116,6 +128,12 @@ def _dealt(groups, codes, k, rng):
             mine[f] += len(rows); total[f] += len(rows)
     return fold
 
+def _codes(y):
+    "A number for each row, equal where the labels are"
+    return y if y.ndim==1 else pd.factorize(np.array([o.tobytes() for o in np.packbits(y>.5, axis=1)], object))[0]
+
+class _TooFew(CvkitError): "Not a group for each fold"
+
 @patch
 def folds_by_look(self:Competition,
     features,      # Features of the training rows by id, from `image_features`
@@ -125,10 +143,10 @@ def folds_by_look(self:Competition,
 ) -> pd.Series:    # Fold by id
     "Folds that hold out whole groups of rows of a class that look alike"
     if self.task=='regression': raise CvkitError("Folds by look part classes into groups: for numbers take `comp.folds`, or a group column.")
-    y = self.y(self.train.loc[features.index])
-    codes = y if y.ndim==1 else pd.factorize(pd.Series(map(tuple, y)))[0]
+    codes = _codes(self.y(self.train.loc[features.index]))
     together = pd.Series(self.together(), self.train.index)[features.index].to_numpy()
     groups = visits(codes, features, parts, together, seed)
+    if (n := len(set(groups)))<k: raise _TooFew(f"The training rows fall into {n} groups of one class and look, too few for {k} folds: take fewer folds, or more `parts`.")
     return pd.Series(_dealt(groups, codes, k, np.random.default_rng(seed)), features.index, name='fold')
 
 # %% ../nbs/44b_shift.ipynb #c019
@@ -137,13 +155,15 @@ def folds_like_test(self:Competition,
     train,       # Features of the training rows by id, from `image_features`
     test,        # Those of the test rows
     k:int=5,     # Folds
-    parts=(12,5,3), # Groups of each class to try
+    parts=(12,5,3), # Groups of each class to try; those that are fewer than the folds are left out
     seed:int=0   # Of all that is drawn
 ) -> tuple:      # Fold by id; and a table: of each way its area under the curve, fold 0 against the others, and how far it is from that of the test
     "The folds whose held-out rows are told from the others most nearly as the test is told from the training rows"
     there = self.shift(train, test, seed)
     ways = {'at random': self.folds(k, seed=seed)[train.index]}
-    if there.shifted: ways |= {f'{n} groups a class': self.folds_by_look(train, k, n, seed) for n in parts}
+    for n in parts if there.shifted else ():
+        try: ways[f'{n} groups a class'] = self.folds_by_look(train, k, n, seed)
+        except _TooFew: pass
     together,rows = pd.Series(self.together(), self.train.index)[train.index].to_numpy(),{}
     for name,fold in ways.items():
         held = fold.to_numpy()==0

@@ -43,12 +43,12 @@ def _header(comp):
 
 def _columns(comp): return _header(comp)[1:]
 
-def _names(comp):
-    "The class names, as integers where that loses nothing: '7' but not '07'"
-    whole = all(c.lstrip('-').isdecimal() and str(int(c))==c for c in comp.classes)
-    return np.array([int(c) for c in comp.classes]) if whole else np.array(comp.classes, dtype=object)
+def _names(classes):
+    "The names, as integers where that loses nothing: '7' but not '07'"
+    whole = all(c.lstrip('-').isdecimal() and str(int(c))==c for c in classes)
+    return np.array([int(c) for c in classes]) if whole else np.array(classes, dtype=object)
 
-def _label(comp, p, threshold): return {_columns(comp)[0]: _names(comp)[p.values.argmax(1)]}
+def _label(comp, p, threshold): return {_columns(comp)[0]: _names([*comp.classes, *p.columns[len(comp.classes):]])[p.values.argmax(1)]}
 
 def _clipped(p, most=1e-5): return p.where((p<-most) | (p>1+most), p.clip(0, 1)) # a mean of ones may be 1.0000001
 
@@ -57,11 +57,17 @@ def _prob(comp, p, threshold):
     col = _columns(comp)[0]
     return {col: _clipped(p[col if col in comp.classes else comp.classes[-1]])}
 
+def _present(wanted, there):
+    "`wanted`, all of which have to be among the predicted columns"
+    known = set(there)
+    lost = [c for c in wanted if c not in known]
+    return list(wanted) if not lost else one_of('predicted column', lost[0], there)
+
 def _numbers(comp, p, threshold):
     "Columns by name; a lone column may have a name of its own"
     cols = _columns(comp)
     if len(cols)==p.shape[1]==1: return {cols[0]: p.iloc[:,0]}
-    return {c: p[one_of('predicted column', c, p.columns)] for c in cols}
+    return {c: p[c] for c in _present(cols, p.columns)}
 
 # %% ../nbs/46_submit.ipynb #c013
 _ranking = 'auc','average_precision','log_loss','map','top' # metrics that lose by a threshold
@@ -85,8 +91,9 @@ def _words(comp, p, threshold):
 def _places(comp):
     "How many labels a ranked list holds: K of a metric like map@K, else as in the sample"
     _,_,k = comp.metric.name.partition('@')
-    k = int(k) if k else 5 if comp.sample is None else comp.sample.iloc[:,1].astype(str).str.split().str.len().max()
-    return min(k, len(comp.classes))
+    if comp.sample is None: return min(int(k or 5), len(comp.classes))
+    words = comp.sample.iloc[:,1].astype(str).str.split()
+    return min(int(k or words.str.len().max()), len({*comp.classes, *words.explode()}))
 
 def _ranked(comp, p, threshold):
     "The likeliest labels, best first"
@@ -95,6 +102,17 @@ def _ranked(comp, p, threshold):
 
 _LISTS = dict(label=lambda comp: ('',1), words=lambda comp: (comp.sep or ' ',None), ranked=lambda comp: (' ',_places(comp))) # what is between the words of an answer, and how many it has
 FORMS = dict(label=_label, prob=_prob, probs=_probs, words=_words, ranked=_ranked, targets=_numbers)
+
+def _split(comp, column):
+    "The words of each answer"
+    sep = _LISTS[comp.form](comp)[0]
+    return column.astype(str).map(lambda o: o.split(sep) if sep else [o])
+
+def _named(comp):
+    "What the sample names that may be predicted: its columns, or the words of its answers"
+    if comp.sample is None or comp.form not in ('label','ranked','probs'): return []
+    return _columns(comp) if comp.form=='probs' else [*_split(comp, comp.sample.iloc[:,1]).explode().unique()]
+
 
 # %% ../nbs/46_submit.ipynb #c016
 def _some(items):
@@ -119,12 +137,13 @@ def submission(
     ids = expected_ids(comp)
     columns = comp.classes or comp.targets
     words = not set(columns)<=set(preds) and not all(map(pd.api.types.is_numeric_dtype, preds.dtypes))
-    p = (preds if words else preds[[one_of('predicted column', c, preds) for c in columns]]).reindex(ids.values)
+    new = [] if words else [c for c in _named(comp) if c not in columns and c in preds and pd.api.types.is_numeric_dtype(preds[c])]
+    p = (preds if words else preds[[*_present(columns, preds), *new]]).reindex(ids.values)
     bare = p.iloc[:,0].isna() if words else p.isna().any(axis=1)
     if bare.any(): print(f"{bare.sum()} of {len(p)} test rows had no prediction and got the training prior: {_some(p.index[bare])}")
     if words: cols = _answered(comp, p, bare, threshold)
     else:
-        p[bare] = np.asarray(comp.prior(), p.dtypes.iloc[0]) # pandas refuses to round
+        p[bare] = np.asarray([*comp.prior(), *[0]*len(new)], p.dtypes.iloc[0]) # pandas refuses to round
         cols = FORMS[comp.form](comp, p, threshold)
     return pd.DataFrame({_header(comp)[0]: ids.index, **{k: np.asarray(v) for k,v in cols.items()}})
 
@@ -137,6 +156,7 @@ def _refuse(bad, problem, advice):
 def _check_ids(comp, got):
     "The same ids, in the same order"
     want = expected_ids(comp).index
+    if all(isinstance(o, str) for o in want): got = got.map(str)
     _refuse(pd.Series(got.duplicated(), got), "has an id twice", "keep one row an id")
     _refuse(pd.Series(~want.isin(got), want), "lacks test ids", "predict them or give them the training prior")
     _refuse(pd.Series(~got.isin(want), got), "has ids that are not in the test set", "drop them")
@@ -155,9 +175,7 @@ def _check_numbers(comp, v):
 
 def _check_labels(comp, v):
     "Labels that training or the sample has, none twice, no more than there are places"
-    sep = _LISTS[comp.form](comp)[0]
-    def split(column): return column.astype(str).map(lambda o: o.split(sep) if sep else [o])
-    lists,known = split(v.iloc[:,0]),{*comp.classes, *(() if comp.sample is None else split(comp.sample.iloc[:,1]).explode())}
+    lists,known = _split(comp, v.iloc[:,0]),{*comp.classes, *(() if comp.sample is None else _split(comp, comp.sample.iloc[:,1]).explode())}
     unknown = lists.map(lambda o: not known.issuperset(o))
     _refuse(unknown, "has labels that training never saw", "use the names in `comp.classes`, or the word of the sample for what is new")
     _refuse(lists.map(lambda o: len(set(o))<len(o)), "names a label twice in a row", "keep each label once")

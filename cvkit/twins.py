@@ -25,7 +25,16 @@ def _by_hash(comp, items):
     good = np.flatnonzero((fp.error=='').to_numpy())
     pairs = good[near_links(fp.phash.iloc[good], fp.colour.iloc[good])]
     bits = np.frombuffer(b''.join(fp.phash.iloc[pairs.ravel()]), np.uint64).reshape(-1,2,4) if len(pairs) else np.zeros((0,2,4), np.uint64)
-    return pairs,1-np.bitwise_count(bits[:,0]^bits[:,1]).sum(1)/256
+    return _with_copies(pairs, 1-np.bitwise_count(bits[:,0]^bits[:,1]).sum(1)/256, (items.side=='test').to_numpy())
+
+def _with_copies(pairs, like, test):
+    "`pairs` and their likeness; a test image with the hash of another has its nearest twin in train as well"
+    df = pd.DataFrame(dict(a=pairs[:,0], b=pairs[:,1], like=like)).sort_values('like', ascending=False, kind='stable')
+    best = df[~test[df.a] & test[df.b]].drop_duplicates('b')
+    copies = df[test[df.a] & (df.like==1)].rename(columns=dict(a='b', b='copy'))[['b','copy']]
+    more = best.merge(copies, on='b')[['a','copy','like']].rename(columns=dict(copy='b'))
+    df = pd.concat([df, more]).drop_duplicates(['a','b']).sort_values(['a','b'])
+    return df[['a','b']].to_numpy(),df.like.to_numpy()
 
 def _by_features(features, items, least, k):
     "Pairs of positions in `items` whose features have a cosine of `least` or more, and the cosine"
@@ -34,6 +43,10 @@ def _by_features(features, items, least, k):
     a,b = np.repeat(np.arange(len(items)), at.shape[1]),at.ravel()
     pairs,first = np.unique(np.sort(np.stack([a,b], 1)[cos.ravel()>=least], 1), axis=0, return_index=True)
     return pairs,cos.ravel()[cos.ravel()>=least][first]
+
+def _label_names(classes, y):
+    classes = np.array(classes)
+    return [str(o) for o in classes[y]] if y.ndim==1 else ['|'.join(classes[o>.5]) for o in y]
 
 @patch
 def twins(self:Competition,
@@ -46,8 +59,7 @@ def twins(self:Competition,
     items = pd.concat(parts)
     labels = np.full(len(items), None, object)
     if self.task!='regression':
-        y = self.y(self.train.loc[parts[0].index])
-        labels[:len(parts[0])] = [str(self.classes[o]) if y.ndim==1 else '|'.join(np.array(self.classes)[o>.5]) for o in y]
+        labels[:len(parts[0])] = _label_names(self.classes, self.y(self.train.loc[parts[0].index]))
     pairs,like = _by_hash(self, items) if features is None else _by_features(features, items, least, k)
     out = {}
     for name,at in zip('ab', pairs.T): out |= {name: items.index[at], f'side_{name}': items.side.to_numpy()[at], f'image_{name}': items.image.to_numpy()[at], f'label_{name}': pd.Series(labels[at], dtype=object)}
