@@ -6,6 +6,7 @@ DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `
 how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
+from collections import deque
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from sklearn.preprocessing import StandardScaler
 import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
 from cvkit.callback.ema import EMA
 from cvkit.callback.resume import Resume
+from cvkit.callback.soup import cook, copied
 from cvkit.core import chip, seed_all
 from cvkit.data import Competition
 from cvkit.learner import outputs, predict, timm_learner
@@ -36,27 +38,47 @@ job   = BENCH.job
 
 # What each trick earns
 
+class Epochs(Callback):
+    "The states after the last three epochs, with their held-out losses: the ingredients of a soup, which `fit_plan` itself does not cook"
+    order = 90 # after those that exchange weights or write the log
+    def before_fit(self): self.kept = getattr(self, 'kept', deque(maxlen=3))
+    def after_epoch(self):
+        if not self.learn.lock.locked(): self.kept.append((self.recorder.values[-1][1], copied(self.model)))
+
+def stir(learn, kept):
+    "The greedy soup of the states in `kept`, judged by the held-out loss, goes into the model; how many states are in it"
+    def measure(state):
+        learn.model.load_state_dict(state)
+        return learn.validate()[0]
+    kept = sorted(kept, key=lambda o: o[0])
+    soup,_,used,_ = cook([state for _,state in kept], kept[0][0], measure, np.less)
+    learn.model.load_state_dict(soup)
+    return len(used)
+
 TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3),
-          'half the rate': dict(lr=2e-4), 'twice the rate': dict(lr=8e-4), 'last stage first': dict(first=2), 'stages from memory first': dict(memory=3), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA),
+          'a quarter of the rate': dict(lr=Phase.lr/4), 'half the rate': dict(lr=Phase.lr/2), 'twice the rate': dict(lr=2*Phase.lr), 'last stage first': dict(first=2), 'stages from memory first': dict(memory=3), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA), 'soup': dict(soup=True),
           'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
           'trained at full size': dict(share=1.), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
 SETS   = 'trashnet','grocery'
 
-@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', 'callback/ema', 'callback/batchnorm', size=128, epochs=3)
-def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, **kw):
+@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'loaders', 'augment', 'heads', 'margins', 'callback/ema', 'callback/batchnorm', 'callback/soup', size=128, epochs=3)
+def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, soup=False, **kw):
     "The default plan with one thing changed, for so many epochs; the state after the last one counts"
     comp = Competition(a.data/name)
     held = other_visits(comp, a.weights, seed) if name=='grocery' else comp.folds(seed=seed)==0
     dls = comp.dataloaders(size, 32, valid=held, seed=seed)
     head = dict(label_smoothing=label_smoothing) if margin is None else dict(head='cosine', loss_func=MarginLoss('cos', margin, label_smoothing=label_smoothing))
-    learn = timm_learner(dls, weights=a.weights, metrics=accuracy, cbs=cbs and cbs(), **head)
+    learn = timm_learner(dls, weights=a.weights, metrics=accuracy, cbs=Epochs() if soup else cbs and cbs(), **head)
     *starts,tune = Plan.default(size, epochs, share)
     tune = replace(tune, **kw)
     phases = [replace(tune, name='last stage', epochs=1, groups=first), replace(tune, epochs=epochs-1)] if first else [tune]
     if memory: phases = [Phase('from memory', 8, tune.size, valid_size=size, groups=memory, views=4),tune]
     begun = time.monotonic()
-    with learn.no_bar(), learn.no_logging(): learn.fit_plan(Plan([*(starts if start else []), *phases]), monitor='epoch')
-    return dict(accuracies(a, learn, comp, name, held), seconds=round(time.monotonic()-begun, 1))
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_plan(Plan([*(starts if start else []), *phases]), monitor='epoch')
+        cooked = dict(soup=stir(learn, learn.epochs.kept)) if soup else {}
+    seconds = round(time.monotonic()-begun, 1)
+    return dict(accuracies(a, learn, comp, name, held), **cooked, seconds=seconds)
 
 # Plans by name
 
