@@ -13,6 +13,7 @@ from sklearn.metrics import average_precision_score
 import cvkit.folds, cvkit.loaders, cvkit.runner, cvkit.tta, sets
 from cvkit.backbone import timm_body
 from cvkit.core import chip, seed_all
+from cvkit.curve import LearningCurve, thinned
 from cvkit.data import Competition
 from cvkit.headstart import fit_linear
 from cvkit.heads import make_head, repool
@@ -191,24 +192,28 @@ def labels(a, seed, name, size):
     rows = np.arange(len(y))
     return dict(found, given=tested(comp, a, name, train, test, rows), dropped=tested(comp, a, name, train, test, rows[~flagged]), relabelled=tested(comp, a, name, train, test, rows, np.where(flagged, p.argmax(1), y)))
 
-@job({name: dict(name=name, size=size) for name,size in dict(trashnet=128, grocery=112, omniglot_small=96).items()}, 'shift', 'folds', 'headstart', 'learner')
+@job({name: dict(name=name, size=size) for name,size in dict(trashnet=128, grocery=112, omniglot_small=96).items()}, 'shift', 'folds', 'headstart', 'learner', 'curve')
 def estimate(a, seed, name, size):
-    "Accuracy that five folds promise of a linear layer of frozen features, at random and as `folds_like_test` has them, against that on the test"
+    "Accuracy that five folds promise of a linear layer of frozen features that learns from all rows, at random and as `folds_like_test` has them, against that on the test"
     comp,train,test,_ = frozen(a, name, size)
-    x,y,rows = torch.tensor(train.to_numpy()),comp.y(comp.train.loc[train.index]),np.arange(len(train))
-    def promised(fold):
-        right = np.zeros(len(x), bool)
+    x,y = torch.tensor(train.to_numpy()),comp.y(comp.train.loc[train.index])
+    def right(fold, share):
+        found = np.zeros(len(x), bool)
         torch.manual_seed(seed)
         for k in range(5):
             held = fold==k
-            layer = fit_linear(x[~held], torch.tensor(y)[~held], len(comp.classes), F.cross_entropy, epochs=10, wd=1.)
-            with torch.no_grad(): right[held] = layer(x[held]).argmax(1).numpy()==y[held]
-        low,high = interval(bootstrap(lambda y,p: p.mean(), right, right))
-        return float(right.mean()),low,high
+            rows = train.index.isin(thinned(comp, held, share, seed).train.index)&~held.to_numpy()
+            layer = fit_linear(x[rows], torch.tensor(y)[rows], len(comp.classes), F.cross_entropy, epochs=10, wd=1.)
+            with torch.no_grad(): found[held] = layer(x[torch.tensor(held.to_numpy())]).argmax(1).numpy()==y[held]
+        return found
+    def promised(fold):
+        parts = [right(fold, share) for share in (.5,1.)]
+        curve = LearningCurve('accuracy', True, [.4,.8], [o.mean() for o in parts], np.stack([bootstrap(lambda y,p: p.mean(), o, o) for o in parts]), len(x))
+        return float(parts[-1].mean()),*curve.at(test=len(test), seed=seed)
     shift = comp.shift(train, test, seed)
     fold,table = comp.folds_like_test(train, test, 5, seed=seed)
-    (random,low,high),(aware,*_) = (promised(o[train.index].to_numpy()) for o in (comp.folds(5, seed=seed),fold))
-    return dict(score=tested(comp, a, name, train, test, rows), random=random, low=low, high=high, aware=aware, auc=shift.auc, shifted=bool(shift.shifted), way=table.apart.idxmin())
+    (folds,random,low,high),(_,aware,*_) = (promised(o[train.index]) for o in (comp.folds(5, seed=seed),fold))
+    return dict(score=tested(comp, a, name, train, test, np.arange(len(train))), folds=folds, random=random, low=low, high=high, aware=aware, auc=shift.auc, shifted=bool(shift.shifted), way=table.apart.idxmin())
 
 def a_tenth(comp, seed):
     "The competition with a tenth of its labels, three of each class at least, and the other rows"
@@ -340,7 +345,7 @@ def summary(raw):
         out.append(row("cifar10n_noisy, label errors on frozen features: average precision, against cleanlab on the first round's probabilities", [o['precision_2'] for o in found], [o['precision_1'] for o in found], 'share', 'at least .85', lambda a, b: a>=.85))
         out.append(row('accuracy of a linear layer after the repair, against the labels as they are', [100*o['dropped'] for o in found], [100*o['given'] for o in found], 'points', '3 points more', lambda a, b: a>=b+3))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='estimate'):
-        apart = [[100*abs(o[k]-o['score']) for o in found] for k in ('aware','random')]
+        apart = [[100*abs(o[k]-o['score']) for o in found] for k in ('aware','folds')]
         inside = all(o['low']<=o['score']<=o['high'] for o in found)
         goal = ('half the error',lambda a, b: a<=b/2) if all(o['shifted'] for o in found) else ('the test within its interval',lambda a, b: inside)
         out.append(row(f"{arm}, the estimate before the test: points it is off, against random folds (train and test told apart with an area of {np.mean([o['auc'] for o in found]):.2f})", *apart, 'points', *goal, more=False))

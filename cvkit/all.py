@@ -7,14 +7,14 @@ __all__ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread
            'param_groups', 'stage_splitter', 'timm_body', 'PixelCache', 'Accumulate', 'Compile', 'FreezeStats',
            'FromMemory', 'EMA', 'GradualAugment', 'NaNGuard', 'LivePlot', 'LogCSV', 'MixUpCutMix', 'PartialEpoch',
            'ProgressiveResize', 'Resume', 'Soup', 'CvkitError', 'chip', 'seed_all', 'where', 'cross_validate',
-           'Competition', 'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck',
-           'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
-           'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger',
-           'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof',
-           'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler',
-           'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm',
-           'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs',
-           'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins',
+           'learning_curve', 'Competition', 'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet',
+           'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict',
+           'timm_learner', 'train_counts', 'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC',
+           'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion', 'plot_errors',
+           'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted',
+           'set_sampler', 'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission',
+           'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta',
+           'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins',
            'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
 
 # %% ../nbs/70_all.ipynb #c002
@@ -38,6 +38,7 @@ from .callback.resume import Resume
 from .callback.soup import Soup
 from .core import CvkitError, chip, seed_all, where
 from .cross import cross_validate
+from .curve import learning_curve
 from .data import Competition
 from .depthwise import quick_depthwise
 from .dials import set_augment, set_bs, set_flip, set_size
@@ -70,7 +71,7 @@ from .twins import contradictions, leaks, show_twins
 
 # %% ../nbs/70_all.ipynb #c003
 _all_ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread_labels', 'submit_from', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_body', 'PixelCache', 'Accumulate', 'Compile', 'FreezeStats', 'FromMemory', 'EMA', 'GradualAugment', 'NaNGuard', 'LivePlot', 'LogCSV', 'MixUpCutMix', 'PartialEpoch', 'ProgressiveResize', 'Resume', 'Soup',
-          'CvkitError', 'chip', 'seed_all', 'where', 'cross_validate', 'Competition',
+          'CvkitError', 'chip', 'seed_all', 'where', 'cross_validate', 'learning_curve', 'Competition',
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'bootstrap', 'interval', 'check_submission', 'write_submission',
