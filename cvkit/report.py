@@ -88,25 +88,27 @@ def _shade(ax, df, x):
         if hi-lo>.1: ax.text((lo+hi)/2, 1.02, f"{part['size'].iloc[0]} px", **text)
 
 def plot_history(
-    df,             # The log: `epoch`, `train_loss`, `valid_loss`, the metric; if there: `phase`, `size`, `kept`
+    df,             # The log: `epoch`, `train_loss`, `valid_loss`, the metric; if there: `fold`, `phase`, `size`, `kept`
     metric:str=None # Column of the score; if there is none of that name, the first that is nothing else
 ) -> Figure:
-    "Losses and score by epoch"
-    known = {'epoch','train_loss','valid_loss','time','phase','size','kept'}
+    "Losses and score by epoch, a line a fold"
+    known = {'fold','epoch','train_loss','valid_loss','time','phase','size','kept'}
     metric = metric if metric in df else next((c for c in df if c not in known and not c.startswith('lr')), None)
-    df = df.reset_index(drop=True)
-    x,start = df['epoch'],df.get('phase', pd.Series('', df.index))=='head start'
+    folds = [o.reset_index(drop=True) for _,o in df.groupby('fold')] if 'fold' in df else [df.reset_index(drop=True)]
     fig,axes = figure(1, 2 if metric else 1)
-    for ax,lines in zip(axes, [dict(train_loss=GREY, valid_loss=BLUE), {metric: BLUE}]):
-        for c,color in lines.items():
-            if c not in df: continue
-            ax.plot(x, df[c], color=color, lw=2, label=c.replace('_',' '))
-            ax.plot(x[start], df[c][start], '*', color=RED, ms=13, label='head start' if start.any() and c!='train_loss' else None)
-        if 'size' in df: _shade(ax, df, x)
+    for i,part in enumerate(folds):
+        x,start = part['epoch'],part.get('phase', pd.Series('', part.index))=='head start'
+        for ax,lines in zip(axes, [dict(train_loss=GREY, valid_loss=BLUE), {metric: BLUE}]):
+            for c,color in lines.items():
+                if c not in df: continue
+                ax.plot(x, part[c], color=color, lw=2 if len(folds)==1 else 1, label=None if i else c.replace('_',' '))
+                ax.plot(x[start], part[c][start], '*', color=RED, ms=13, label='head start' if start.any() and c!='train_loss' and not i else None)
+        if 'kept' in df and part.kept.any():
+            last = part.index[part.kept.astype(bool)][-1]
+            axes[-1].plot(x[last], part[metric or 'valid_loss'][last], 'o', mfc='none', mec=INK, ms=11)
+    for ax in axes:
+        if 'size' in df: _shade(ax, folds[0], folds[0]['epoch'])
         _label_axes(ax, 'epoch'); ax.legend(frameon=False, fontsize=9)
-    if 'kept' in df and df.kept.any():
-        i = df.index[df.kept.astype(bool)][-1]
-        axes[-1].plot(x[i], df[metric or 'valid_loss'][i], 'o', mfc='none', mec=INK, ms=11)
     return fig
 
 # %% ../nbs/50_report.ipynb #c022

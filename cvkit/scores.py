@@ -176,4 +176,5 @@ def in_common(self:Ledger,
     if not found: raise CvkitError(f"The ledger at {self.path} has no held-out predictions{f' of {kw}' if kw else ''}: predict first, for instance by `ledger.predict(learn, dl, ids)`.")
     ids = [o for o in comp.train.index.unique() if all(o in p.index for p in found.values())]
     if not ids: raise CvkitError(f"The {len(found)} members in {self.path} ({', '.join(map(str, by))}) have no training image of this competition in common: predict the same rows with each.")
+    if left := len(comp.train.index.intersection(pd.Index(np.concatenate([p.index for p in found.values()])).unique()))-len(ids): print(f"{left} held-out rows lack one of the {len(found)} members and do not count: predict them with each.")
     return ids,comp.y(comp.train.loc[ids]),{k: p.loc[ids].to_numpy() for k,p in found.items()}

@@ -15,13 +15,12 @@ from .thresholds import passed
 
 # %% ../nbs/46_submit.ipynb #c007
 def _spell(ids, like):
-    "`ids` with or without the extension, as in `like`"
+    "`ids` with or without the extension, as in `like`; the commonest one where `like` lacks the id"
     if set(ids) & set(like): return list(ids)
-    exts = pd.Series([os.path.splitext(o)[1] for o in like]).mode()
-    stems = [os.path.splitext(o)[0] for o in ids]
+    stems,usual = [os.path.splitext(o)[0] for o in ids],pd.Series([os.path.splitext(o)[1] for o in like]).mode()
     if set(stems) & set(like): return stems
-    added = [o+exts[0] for o in ids]
-    return added if set(added) & set(like) else list(ids)
+    whole = {os.path.splitext(o)[0]: o for o in like}
+    return [whole.get(o, o+usual[0]) for o in ids] if set(ids) & set(whole) else list(ids)
 
 def expected_ids(
     comp       # A `Competition`
@@ -132,9 +131,11 @@ def submission(
     threshold=.5  # From which probability a label counts where several may hold: a number, or a Series by class
 ) -> pd.DataFrame:
     "The sample's form for the test rows that exist now; rows without prediction get the training prior"
+    ids = expected_ids(comp)
+    preds = preds.set_axis(_spell([str(o) for o in preds.index], list(ids)))
     twice = preds.index[preds.index.duplicated()]
     if len(twice): raise CvkitError(f"Id '{twice[0]}' is predicted twice: average the predictions by id first.")
-    ids = expected_ids(comp)
+    if len(preds) and len(ids) and not preds.index.isin(ids).any(): raise CvkitError(f"None of the {len(preds)} predicted ids, such as '{preds.index[0]}', is one of the {len(ids)} test ids, such as '{ids.iloc[0]}': give the ids of `comp.test` as the index.")
     columns = comp.classes or comp.targets
     words = not set(columns)<=set(preds) and not all(map(pd.api.types.is_numeric_dtype, preds.dtypes))
     new = [] if words else [c for c in _named(comp) if c not in columns and c in preds and pd.api.types.is_numeric_dtype(preds[c])]

@@ -132,7 +132,8 @@ def show_views(
     standing = _standing(dl := learn.dls.valid)
     wanted = _wanted(views, size and [size], standing)
     reading = _reading(standing, wanted)
-    with _read_at(dl, standing, reading): x = inputs(learn, dl.decode(dl.one_batch()))[0][:n].float()
+    with _read_at(dl, standing, reading): x = inputs(learn, dl.decode(dl.one_batch()))[0][:n]
+    x = x.float() if x.is_floating_point() else x.float()/255 # fastai decodes to bytes
     fig,axes = figure(len(x), len(wanted), (1.6*len(wanted), 1.6*len(x)+.3))
     for (view,to),column in zip(wanted, axes.reshape(len(x), -1).T):
         for o,ax in zip(viewed(x, view, to or _aim(x, standing, reading)).cpu(), column): ax.imshow(o.permute(1,2,0).clip(0,1)); ax.axis('off')
