@@ -31,16 +31,15 @@ def _f1(average, y, p):
     if not len(labels): return 1.
     return skm.f1_score(y, hard, labels=labels, average=average, zero_division=0)
 
-def _log_loss(y, p):
-    p = np.clip(p.astype(float), 1e-15, 1-1e-15)
-    if y.ndim==2: return float(-(y*np.log(p) + (1-y)*np.log(1-p)).mean())
-    return skm.log_loss(y, p/p.sum(1, keepdims=True), labels=range(p.shape[1])) if p.shape[1]>1 else 0.
+def _losses(y, p, least=1e-15):
+    "The log loss of each row; of a row that has one class no table of all is made"
+    if y.ndim==2:
+        p = np.clip(p.astype(float), least, 1-least)
+        return -(y*np.log(p) + (1-y)*np.log(1-p)).mean(1)
+    mine = np.maximum(p[np.arange(len(y)),y.astype(int)].astype(float), least)
+    return -np.log(mine/np.maximum(p.sum(1, dtype=float), least*p.shape[1]))
 
-def _losses(y, p):
-    "The log loss of each row"
-    p = np.clip(p.astype(float), 1e-15, 1-1e-15)
-    if y.ndim==2: return -(y*np.log(p) + (1-y)*np.log(1-p)).mean(1)
-    return -np.log(p[np.arange(len(y)),y.astype(int)]/p.sum(1))
+def _log_loss(y, p): return float(_losses(y, p).mean())
 
 def _curve(func, y, p):
     "Mean of a curve's area over the classes with both positive and negative answers; chance if there are none"
