@@ -208,7 +208,7 @@ def estimate(a, seed, name, size):
         return found
     def promised(fold):
         parts = [right(fold, share) for share in (.5,1.)]
-        curve = LearningCurve('accuracy', True, [.4,.8], [o.mean() for o in parts], np.stack([bootstrap(lambda y,p: p.mean(), o, o) for o in parts]), len(x))
+        curve = LearningCurve('accuracy', True, [.4,.8], [o.mean() for o in parts], np.stack([bootstrap(lambda y,p: p.mean(), o, o) for o in parts]), np.array([[o[(fold!=k).to_numpy()].mean() for k in range(5)] for o in parts]), len(x))
         return float(parts[-1].mean()),*curve.at(test=len(test), seed=seed)
     shift = comp.shift(train, test, seed)
     fold,table = comp.folds_like_test(train, test, 5, seed=seed)

@@ -27,6 +27,7 @@ def by_row(
     if what=='probs' and comp.classes and set(map(str, names))==set(comp.classes) and [*map(str, names)]!=[*comp.classes]: raise CvkitError("The model has its classes in another order than the competition: take loaders of `comp.dataloaders`.")
     found = np.mean([*predict_views(learn, learn.dls.test_dl(items), views, what=what)[0].values()], 0)
     seen = ~items.image.isin(list(getattr(learn.dls, 'unreadable', ()))).to_numpy()
+    if lost := (~np.isfinite(found[seen])).any(1).sum(): raise CvkitError(f"The model says NaN or infinity of {lost} of {seen.sum()} rows: its training has diverged, lower the rate.")
     if what=='probs' and comp.task!='regression' and ((found[seen]<-1e-3)|(found[seen]>1.001)).any(): raise CvkitError(f"The model says numbers from {found[seen].min():.3g} to {found[seen].max():.3g}, and no probabilities: take a loss with an `activation`, such as fastai's `CrossEntropyLossFlat`.")
     return pd.DataFrame(found[seen], items.index[seen].astype(str)).groupby(level=0, sort=False).mean()
 
@@ -38,7 +39,10 @@ def predicted(
 ) -> bool:
     "Whether the ledger has them, but for images that cannot be read; a `CvkitError` where it has others"
     b = ledger.blocks()
-    there = {(kind,r): set(ledger.get(kind, run=r, fold=fold).index) for kind,r in wanted if ((b.kind==kind) & (b.run==r) & (b.fold==fold)).any()}
+    there = {}
+    for kind,r in wanted:
+        mine = b[(b.kind==kind) & (b.what=='probs') & (b.run==r) & (b.fold==fold)]
+        if ids := [o[0] for line in mine.itertuples() if (o := ledger._read(line))]: there[kind,r] = set().union(*ids)
     for (kind,r),o in there.items():
         if o-set(wanted[kind,r].index.astype(str)): raise CvkitError(f"The ledger at {ledger.path} has other rows in '{r}' of fold {fold}: give the same folds and rows as before, or another ledger.")
     if not there: return False
@@ -65,7 +69,7 @@ def one_fold(
 ) -> list:             # Predictions that the disk refused
     "Train the model of a fold and predict its held-out and the test rows, unless the ledger has them"
     own = comp.train[held.reindex(comp.train.index).to_numpy(bool)]
-    wanted,before = {('valid',run): own, ('test',run): comp.test},len(ledger.unwritten)
+    wanted,before = {('valid',run): own, ('test',run): comp.test},{b['file'] for b,*_ in ledger.unwritten}
     if predicted(comp, ledger, wanted, fold): print(f"fold {fold}: is in the ledger", flush=True); return []
     seed_all(seed+fold)
     learn = fit(comp, held)
@@ -73,7 +77,7 @@ def one_fold(
         if len(df) and len(said := by_row(learn, comp, df, views)): ledger.add(said.index, said.values, kind, fold=fold, run=run, view='+'.join(map(str, views)))
     y,p = ledger.held_out(comp, fold=fold, run=run)
     print(f"fold {fold}: {comp.metric.name} {comp.metric(y, p.values):.4f} on {len(p)} rows", flush=True)
-    return ledger.unwritten[before:]
+    return [o for o in ledger.unwritten if o[0]['file'] not in before]
 
 def cross_validate(
     comp,                      # A `Competition`

@@ -12,7 +12,8 @@ from functools import partial
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from .core import CvkitError
-from .cross import cross_validate
+from .cross import cross_validate, whole_folds
+from .oof import Ledger
 from .scores import bootstrap, groups_of, interval
 from .sheet import BLUE, GREY, INK, figure
 import cvkit.folds
@@ -22,12 +23,15 @@ def power_law(
     shares,            # Of the rows that models learned from (points,), rising
     scores,            # Of those models (points,) or (points, draws)
     at=1.,             # Another share
-    maximize:bool=True # Whether larger is better, and 1 the best; otherwise 0 is
+    maximize:bool=True,# Whether larger is better, and 1 the best; otherwise 0 is
+    least:float=1e-9   # Error below which the rows tell nothing, such as half a row
 ):                     # A number, or one for each draw
     "What the score comes to at another share"
-    x,y = np.log(shares),np.log(np.maximum(1-np.asarray(scores, float) if maximize else np.asarray(scores, float), 1e-6))
-    if len(x)<2 or (np.diff(x)<=0).any(): raise CvkitError(f"A line takes two shares or more, each larger than the one before, not {list(shares)}.")
-    slope = np.tensordot(x-x.mean(), y, 1)/((x-x.mean())**2).sum()
+    errors = 1-np.asarray(scores, float) if maximize else np.asarray(scores, float)
+    if len(shares)<2 or (np.diff(shares)<=0).any(): raise CvkitError(f"A line takes two shares or more, each larger than the one before, not {list(shares)}.")
+    if (errors<-1e-6).any(): raise CvkitError(f"A power law takes scores whose best is {1 if maximize else 0}, not {np.ravel(scores)[(errors<-1e-6).ravel()][0]:.4g}.")
+    x,y = np.log(shares),np.log(np.maximum(errors, least))
+    slope = np.minimum(0, np.tensordot(x-x.mean(), y, 1)/((x-x.mean())**2).sum())
     error = np.exp(y[-1]+slope*(np.log(at)-x[-1]))
     return 1-error if maximize else error
 
@@ -54,6 +58,7 @@ class LearningCurve:
     shares:list       # Rising, the last one that of a model of a fold
     scores:list       # On the held-out rows
     draws:np.ndarray  # The same by bootstrap, the same rows at each share (points, draws)
+    without:np.ndarray# The same without one of the folds (points, folds)
     rows:int          # Held-out rows, those of all folds
     def at(self,
         share:float=1., # Of all training rows; 2 would be twice as many
@@ -61,12 +66,12 @@ class LearningCurve:
         seed:int=0      # Of that chance
     ) -> tuple:         # Score to expect, lower and upper end of its interval
         "What a model that learns from so many rows will score"
-        found = power_law(self.shares, self.draws, share, self.maximize)
-        if test:
-            last = np.random.default_rng(seed).permutation(self.draws[-1])
-            found = found+(last-np.nanmean(last))*(self.rows/test)**.5
-            found = np.minimum(found, 1) if self.maximize else np.maximum(found, 0)
-        return float(power_law(self.shares, self.scores, share, self.maximize)),*interval(found)
+        law = partial(power_law, self.shares, at=share, maximize=self.maximize, least=.5/self.rows if self.maximize else 1e-9)
+        score,found,apart = law(self.scores),law(self.draws),law(self.without)
+        error = ((len(apart)-1)*np.var(apart))**.5
+        found = score+(found-np.nanmean(found))*max(1, error/max(np.nanstd(found), 1e-12))
+        if test: found = found+np.random.default_rng(seed).permutation(self.draws[-1]-np.nanmean(self.draws[-1]))*(self.rows/test)**.5
+        return float(score),*interval(np.minimum(found, 1) if self.maximize else np.maximum(found, 0))
     def __repr__(self):
         score,low,high = self.at()
         return f"{self.metric} {self.scores[-1]:.3f} by models of {self.shares[-1]:.0%} of the rows, expect {score:.3f} ({low:.3f} to {high:.3f}) of one that learns from all"
@@ -74,6 +79,12 @@ class LearningCurve:
 def _of_part(fit, share, seed, comp, held):
     part = thinned(comp, held, share, seed)
     return fit(part, held[part.train.index])
+
+def _scored(comp, ledger, folds, **kw):
+    "Score of the held-out rows, draws of it, and the scores without each fold"
+    y,p = ledger.held_out(comp, **kw)
+    f = folds[p.index].to_numpy()
+    return comp.metric(y, p.values),bootstrap(comp.metric, y, p.values, groups_of(comp, p.index)),[comp.metric(y[f!=k], p.values[f!=k]) for k in np.unique(f)],len(p)
 
 def learning_curve(
     comp, ledger, fit, # As for `cross_validate`
@@ -85,16 +96,15 @@ def learning_curve(
 ) -> LearningCurve:
     "What the score of a model is at parts of the rows, and so at all of them"
     if not shares or not all(0<o<1 for o in shares): raise CvkitError(f"`shares` must lie between 0 and 1, got {shares}: all rows come on top.")
-    folds,untested,points = comp.folds() if folds is None else folds,copy(comp),{}
-    untested.test = comp.test.head(0)
-    for share in (1.,*sorted(shares)):
-        name,whole = run if share==1 else f'{run} {share:g} of the rows'.strip(),share==1
-        cross_validate(comp if whole else untested, ledger, fit if whole else partial(_of_part, fit, share, seed), folds, run=name, seed=seed, **kw)
-        y,p = ledger.held_out(comp, run=name)
-        learned = np.mean([len(thinned(comp, folds==k, share, seed).train)-(folds==k).sum() for k in set(folds)])/len(comp.train)
-        points[learned] = comp.metric(y, p.values),bootstrap(comp.metric, y, p.values, groups_of(comp, p.index))
-    shares,(scores,draws) = sorted(points),zip(*(points[k] for k in sorted(points)))
-    return LearningCurve(comp.metric.name, comp.metric.maximize, shares, list(scores), np.stack(draws), len(p))
+    folds,part,shares,learned = whole_folds(comp, folds),copy(comp),[*sorted(set(shares)),1.],[]
+    part.test = comp.test.head(0)
+    for share in shares: learned.append(np.mean([len(thinned(comp, folds==k, share, seed).train)-(folds==k).sum() for k in set(folds)])/len(comp.train))
+    if (np.diff(learned)<=0).any(): raise CvkitError(f"Two of the shares {shares} leave the same rows: take fewer, or others further apart.")
+    cross_validate(comp, ledger, fit, folds, run=run, seed=seed, **kw)
+    aside = Ledger(ledger.path/'curve', ledger.classes)
+    for share in shares[:-1]: cross_validate(part, aside, partial(_of_part, fit, share, seed), folds, run=f'{run} {share:g}'.strip(), seed=seed, **kw)
+    scores,draws,without,rows = zip(*(_scored(comp, aside, folds, run=f'{run} {share:g}'.strip()) for share in shares[:-1]), _scored(comp, ledger, folds, run=run))
+    return LearningCurve(comp.metric.name, comp.metric.maximize, learned, list(scores), np.stack(draws), np.array(without), rows[-1])
 
 @patch
 def show(self:LearningCurve,
@@ -107,9 +117,10 @@ def show(self:LearningCurve,
     low,high = np.array([self.at(s, test)[1:] for s in to]).T
     ax.fill_between(to, low, high, color=GREY, alpha=.25, lw=0)
     ax.plot(to, [self.at(s)[0] for s in to], color=GREY, lw=1)
-    ax.errorbar(self.shares, self.scores, np.abs(np.array([interval(o) for o in self.draws]).T-self.scores), fmt='o', color=INK, capsize=3, label='held-out rows')
+    ends = np.array([interval(o, about=score) for o,score in zip(self.draws, self.scores)]).T
+    ax.errorbar(self.shares, self.scores, np.abs(ends-self.scores), fmt='o', color=INK, capsize=3, label='held-out rows')
     score,low,high = self.at(1., test)
-    ax.errorbar([1], [score], [[score-low],[high-score]], fmt='o', color=BLUE, capsize=3, label='a model of all rows')
+    ax.errorbar([1], [score], [[max(0, score-low)],[max(0, high-score)]], fmt='o', color=BLUE, capsize=3, label='a model of all rows')
     ticks = [*self.shares,1.,most]
     ax.set_xscale('log'); ax.set_xticks(ticks, [f'{o:.0%}' for o in ticks]); ax.minorticks_off()
     ax.set_xlabel('rows to learn from', color=INK); ax.set_ylabel(self.metric, color=INK); ax.legend(frameon=False, loc='lower right')

@@ -65,7 +65,7 @@ class Blend:
         members = {_name(k): o for k,o in members.items()}
         if lost := set(self.weights.index)-set(members): raise CvkitError(f"The blend takes {', '.join(self.weights.index)}, and there is no {', '.join(sorted(lost))}: predict with the same members.")
         first = members[self.weights.index[0]]
-        stack = [members[o].reindex(first.index).values for o in self.weights.index]
+        stack = [members[o].reindex(index=first.index, columns=first.columns).values for o in self.weights.index]
         if any(np.isnan(o).any() for o in stack) or any(len(members[o])!=len(first) for o in self.weights.index): raise CvkitError("The members have not predicted the same images: predict what is missing.")
         return pd.DataFrame(merge(stack, self.how, self.weights.values, self.task), first.index, first.columns)
 
@@ -92,6 +92,6 @@ def blend(self:Ledger,
     draws = {k: bootstrap(metric, y, p, groups) for k,p in tried.items()}
     gain = (draws['chosen']-draws['mean of all'])*(1 if metric.maximize else -1)
     weights = greedy(stack, y, metric, how, comp.task) if earned(gain) else np.full(len(found), 1/len(found))
-    rows = {k: (metric(y, p),*interval(draws[k])) for k,p in tried.items()}
+    rows = {k: (score := metric(y, p),*interval(draws[k], about=score)) for k,p in tried.items()}
     scores = pd.DataFrame.from_dict(rows, orient='index', columns=['score','low','high']).assign(weight=[*weights,None,None])
     return Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)

@@ -8,7 +8,7 @@ __all__ = ['KEYS', 'Ledger']
 # %% ../nbs/40_oof.ipynb #c002
 import hashlib, os, shutil, sqlite3, time, uuid, warnings
 from contextlib import ExitStack, closing, contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np, pandas as pd
@@ -21,7 +21,7 @@ def _hash(joined): return hashlib.sha1(joined).hexdigest()[:20]
 
 def _keep_list(folder, strings):
     "Write `strings` where they are not there yet; the name of the list"
-    joined = '\0'.join(strings).encode()
+    joined = '\0'.join(strings).encode('utf-8', 'surrogateescape')
     if joined.count(b'\0')!=len(strings)-1: raise CvkitError("An id or a column has the character NUL in its name, which ends a name in the ledger: take it out.")
     file = Path(folder)/f'{_hash(joined)}.list'
     if not file.exists() or file.read_bytes()!=joined: write_atomic(file, joined)
@@ -32,7 +32,7 @@ def _list(file):
     "The strings that `_keep_list` wrote; raise `ValueError` where they are others"
     joined = file.read_bytes()
     if _hash(joined)!=file.stem: raise ValueError(f"{file.name} is not what was written")
-    return pd.Index(np.array(joined.decode().split('\0'), object), dtype=object)
+    return pd.Index(np.array(joined.decode('utf-8', 'surrogateescape').split('\0'), object), dtype=object)
 
 # %% ../nbs/40_oof.ipynb #c008
 KEYS   = ['kind','what','fold','run','view','size','epoch']
@@ -70,20 +70,31 @@ class Ledger:
         epoch:int=-1,      # After which epoch; of a row that is there twice the latest counts
         what:str='probs'   # 'probs' or 'embedding'
     ) -> Path:
-        "Keep a block of predictions, in one step; one that the disk refuses is kept in memory, with a warning"
+        "Keep a block of predictions, in one step, without rows that are no numbers; one that the disk refuses is kept in memory, with a warning, until a later one finds room"
         one_of('kind of prediction', kind, ('valid','test','train')); one_of('content', what, ('probs','embedding'))
         preds,ids = np.asarray(preds),[str(o) for o in ids]
         if preds.dtype!=np.float16: preds = preds.astype(np.float32)
         if preds.ndim==1: preds = preds[:,None]
-        names = (self._classes if what=='probs' else None) or [str(i) for i in range(preds.shape[1])]
+        names = (self.classes if what=='probs' else None) or [str(i) for i in range(preds.shape[1])]
         if not ids or preds.shape!=(len(ids), len(names)):
             raise CvkitError(f"The ledger at {self.path} got predictions of shape {preds.shape} for {len(ids)} ids and {len(names)} columns: give one row per id.")
+        preds,ids = self._finite(preds, ids)
         block = dict(kind=kind, what=what, fold=int(fold), run=str(run), view=str(view), size=int(size), epoch=int(epoch), n=len(ids), time=time.time_ns(), file=f'{uuid.uuid4().hex}.npy')
-        try: self._write(block, ids, names, preds)
-        except (OSError, sqlite3.OperationalError) as e:
-            self.unwritten.append((block, pd.Index(ids, dtype=object), pd.Index(names, dtype=object), preds))
+        self.unwritten.append((block, pd.Index(ids, dtype=object), pd.Index(names, dtype=object), preds))
+        try:
+            while self.unwritten: self._write(*self.unwritten[0]); self.unwritten.pop(0)
+        except (OSError, sqlite3.DatabaseError) as e:
             warnings.warn(f"The ledger cannot write to {self.path} ({getattr(e, 'strerror', None) or e}): these predictions are only in memory, free some space.")
         return self.path/block['file']
+
+    def _finite(self, preds, ids):
+        "The rows that are numbers; a model that says nothing of some images says something of the others"
+        fine = np.isfinite(preds.sum(1, dtype=np.float32))
+        if fine.all(): return preds,ids
+        lost = [o for o,f in zip(ids, fine) if not f]
+        if len(lost)==len(ids): raise CvkitError(f"All {len(ids)} predictions for the ledger at {self.path} are NaN or infinite: the training has diverged, lower its rate.")
+        warnings.warn(f"The ledger at {self.path} leaves {len(lost)} of {len(ids)} rows out whose predictions are NaN or infinite, such as '{lost[0]}'.")
+        return preds[fine],[o for o,f in zip(ids, fine) if f]
 
     def _write(self, block, ids, names, preds):
         write_atomic(self.path/block['file'], lambda f: np.save(f, preds))
@@ -102,20 +113,21 @@ def blocks(self:Ledger) -> pd.DataFrame:
     if (self.path/'index.db').exists():
         try:
             with _index(self.path) as db: lines += db.execute(f"SELECT {', '.join(_LINE)} FROM blocks").fetchall()
-        except sqlite3.DatabaseError as e: # of a first line that the disk refused a file without a table is left
-            if 'no such table' not in str(e): raise CvkitError(f"{self.path/'index.db'} is damaged ({e}): remove the folder and predict again.")
+        except sqlite3.OperationalError as e: # of a first line that the disk refused a file without a table is left
+            if 'no such table' not in str(e): raise CvkitError(f"{self.path/'index.db'} cannot be read now ({e}): try again.")
+        except sqlite3.DatabaseError as e: raise CvkitError(f"{self.path/'index.db'} is damaged ({e}): remove the folder and predict again.")
     return pd.DataFrame(lines, columns=_LINE).sort_values('time', ignore_index=True)
 
 @patch
 def _read(self:Ledger, line):
-    "Ids, names of columns and the array of a line of `blocks`, or None with a warning if one is damaged"
-    for block,*found in self.unwritten:
-        if block['file']==line.file: return found
+    "Ids, names of columns and what opens the array of a line of `blocks`, or None with a warning if one is damaged; thousands of open files are more than a process may have"
+    for block,ids,names,preds in self.unwritten:
+        if block['file']==line.file: return ids,names,lambda: preds
     try:
         ids,names = (_list(self.path/f'{o}.list') for o in (line.ids,line.names))
-        preds = np.load(self.path/line.file, mmap_mode='r')
-        if preds.shape!=(line.n,len(names)) or len(ids)!=line.n: raise ValueError(f"{preds.shape} is not {line.n} by {len(names)}")
-        return ids,names,preds
+        opened = partial(np.load, self.path/line.file, mmap_mode='r')
+        if (shape := opened().shape)!=(line.n,len(names)) or len(ids)!=line.n: raise ValueError(f"{shape} is not {line.n} by {len(names)}")
+        return ids,names,opened
     except (OSError, ValueError, EOFError) as e:
         warnings.warn(f"The ledger skips {self.path/line.file}, which is damaged ({type(e).__name__}: {e}): predict again.")
 
@@ -221,15 +233,15 @@ def get(self:Ledger,
 def _mean(self:Ledger, found, columns, index, where):
     "The weighted sum of what `get` found, for the ids of `index`, where `where` has them"
     groups = {}
-    for line,ids,names,preds in found:
-        groups.setdefault((line.run,line.fold,line.view,line.size), []).append((where[id(ids)],self._take(line, names, columns),preds))
+    for line,ids,names,opened in found:
+        groups.setdefault((line.run,line.fold,line.view,line.size), []).append((where[id(ids)],self._take(line, names, columns),opened))
     live = {k: _latest([o[0] for o in g], len(index)) for k,g in groups.items()}
     there = np.zeros(len(index), bool)
     for _,places in (o for blocks in live.values() for o in blocks): there[places] = True
     if not there.all(): raise CvkitError(f"The ledger at {self.path} has no predictions of {(~there).sum()} of the ids, such as {index[there.argmin()]}: predict them, or ask for others.")
     out,weights = np.zeros((len(index),len(columns)), np.float32),_weights(live, len(index))
     for k,g in groups.items():
-        for (rows,places),(_,take,preds) in zip(live[k], g): _add(out, preds, rows, places, weights[k[:2]], take)
+        for (rows,places),(_,take,opened) in zip(live[k], g): _add(out, opened(), rows, places, weights[k[:2]], take)
     return pd.DataFrame(out, index.rename('id'), columns, copy=False)
 
 @patch
@@ -267,10 +279,10 @@ def take(self:Ledger,
     "Add all blocks of another ledger"
     for line in other.blocks().itertuples():
         if not (found := other._read(line)): continue
-        ids,names,preds = found
+        ids,names,opened = found
         if line.what=='probs' and self.classes is None: self._classes = names.tolist()
         columns = self._take(line, names, self.classes) if line.what=='probs' else slice(None)
-        self.add(ids, preds[:,columns], line.kind, line.fold, f'{run} {line.run}'.strip(), line.view, line.size, line.epoch, line.what)
+        self.add(ids, opened()[:,columns], line.kind, line.fold, f'{run} {line.run}'.strip(), line.view, line.size, line.epoch, line.what)
 
 # %% ../nbs/40_oof.ipynb #c042
 @patch

@@ -15,6 +15,14 @@ from .oof import Ledger
 import cvkit.folds
 
 # %% ../nbs/40a_scores.ipynb #c005
+def _coded(rows, groups):
+    "A number for each row, from 0 on, equal in a group"
+    if groups is None: return np.arange(rows)
+    codes = pd.factorize(pd.Series(groups).to_numpy(), sort=True)[0]
+    lone = codes<0
+    codes[lone] = codes.max(initial=-1)+1+np.arange(lone.sum())
+    return codes
+
 def draws(
     rows:int,    # How many there are
     groups=None, # What rows belong to that are drawn together, row by row; a row whose group is missing is one of its own
@@ -22,10 +30,7 @@ def draws(
     seed:int=0   # The same draws for the same number of rows
 ):               # Positions of the rows of each draw
     "Rows, drawn with replacement; whole groups where there are any"
-    rng = np.random.default_rng(seed)
-    codes = np.arange(rows) if groups is None else pd.factorize(np.asarray(groups), sort=True)[0]
-    lone = codes<0
-    codes[lone] = codes.max(initial=-1)+1+np.arange(lone.sum())
+    rng,codes = np.random.default_rng(seed),_coded(rows, groups)
     order,sizes = np.argsort(codes, kind='stable'),np.bincount(codes)
     starts = sizes.cumsum()-sizes
     for _ in range(n):
@@ -40,20 +45,31 @@ def bootstrap(
     n:int=200,   # Draws
     seed:int=0   # As for `draws`: scores of two predictions can be compared draw by draw
 ) -> np.ndarray: # The scores (n,)
-    "What `metric` would say of other rows of the same kind"
+    "What `metric` would say of other rows of the same kind; of very many a part is drawn, which strays more by the root of how many times it is smaller"
     if len(y)!=len(preds): raise CvkitError(f"{len(y)} answers but {len(preds)} predictions: give one each.")
     if by_row := getattr(metric, 'by_row', None):
         scores = by_row(np.asarray(y), np.asarray(preds))
         return np.array([scores[i].mean() for i in draws(len(y), groups, n, seed)], float)
-    return np.array([metric(y[i], preds[i]) for i in draws(len(y), groups, n, seed)], float)
+    if len(y)<=(most := _most(preds)): return np.array([metric(y[i], preds[i]) for i in draws(len(y), groups, n, seed)], float)
+    codes = _coded(len(y), groups)
+    part = np.sort(np.argsort(np.random.default_rng(seed).permutation(codes.max()+1)[codes], kind='stable')[:most])
+    strayed = bootstrap(metric, y[part], preds[part], codes[part], n, seed)-metric(y[part], preds[part])
+    return metric(y, preds)+strayed*(len(part)/len(y))**.5
+
+def _most(preds):
+    "Of how many rows a metric is computed in each draw"
+    return min(20_000, max(1_000, 1_000_000//max(1, preds[0].size)))
 
 def interval(
-    scores,         # Of the draws of `bootstrap`, or differences of two
-    level:float=.95 # Share of the draws that lie within, 0 to 1
-) -> tuple:         # Lower and upper end
+    scores,          # Of the draws of `bootstrap`, or differences of two
+    level:float=.95, # Share of the draws that lie within, 0 to 1
+    about:float=None # The score of all rows: a draw lacks some rare classes, which moves all draws to one side, and they are moved back
+) -> tuple:          # Lower and upper end
     "The middle of what was drawn; draws without a score do not count"
     low,high = np.nanquantile(scores, ((1-level)/2,(1+level)/2))
-    return float(low),float(high)
+    if about is None: return float(low),float(high)
+    off,least,most = about-np.nanmean(scores),0 if np.nanmin(scores)>=0 else -np.inf,1 if np.nanmax(scores)<=1 else np.inf
+    return float(max(low+off, least)),float(min(high+off, most))
 
 def gained(
     metric,         # A `Metric`
@@ -103,10 +119,12 @@ def scores(self:Ledger,
 ) -> pd.DataFrame:  # A row a metric: score on all out-of-fold rows, ends of its interval, mean and standard deviation of the folds' scores
     "What the out-of-fold predictions are worth"
     (y,p),folds,out = self.held_out(comp, **kw),self.fold_scores(comp, metrics, **kw),{}
+    if groups is not None and not p.index.isin(groups.index).any(): raise CvkitError(f"No id of `groups`, such as {groups.index[0]!r}, is one of the {len(p)} rows, such as '{p.index[0]}': give a group for each id, which is text.")
     groups = groups_of(comp, p.index) if groups is None else groups.reindex(p.index).to_numpy()
     for m in _metrics(comp, metrics):
-        low,high = interval(bootstrap(m, y, p.values, groups, n), level)
-        out[m.name] = dict(score=m(y, p.values), low=low, high=high, mean=folds[m.name].mean(), spread=folds[m.name].std(), folds=len(folds), rows=len(p))
+        score = m(y, p.values)
+        low,high = interval(bootstrap(m, y, p.values, groups, n), level, score)
+        out[m.name] = dict(score=score, low=low, high=high, mean=folds[m.name].mean(), spread=folds[m.name].std(), folds=len(folds), rows=len(p))
     return pd.DataFrame.from_dict(out, orient='index').rename_axis('metric')
 
 # %% ../nbs/40a_scores.ipynb #1ae1c435

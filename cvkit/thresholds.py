@@ -84,7 +84,7 @@ def _best(metric, y, tried, groups):
     draws = {k: bootstrap(metric, y, o, groups) for k,o in tried.items()}
     way = next(iter(tried))
     for k in tried: way = k if earned(draws[k]-draws[way]) else way
-    return way,pd.DataFrame.from_dict({k: (metric(y, o),*interval(draws[k])) for k,o in tried.items()}, orient='index', columns=['score','low','high'])
+    return way,pd.DataFrame.from_dict({k: (score := metric(y, o),*interval(draws[k], about=score)) for k,o in tried.items()}, orient='index', columns=['score','low','high'])
 
 def _chosen(p, y, least): return np.full(p.shape[1], .5) if least is None else choose_thresholds(p, y, least)
 

@@ -247,8 +247,8 @@ def choose_views(self:Ledger,
         moved = _moved(comp.task, before, preds, np.std(y)) if rows else 1.
         taken.append(k)
         worth,before = worth and (not rows or gain>sure*error and moved>=least),preds
-        low,high = interval(bootstrap(metric, y, preds, groups))
-        rows.append(dict(view=k[0], size=k[1], score=metric(y, preds), low=low, high=high, gain=gain, error=error, moved=moved, seconds=_cost(seconds, taken), worth=worth))
+        low,high = interval(bootstrap(metric, y, preds, groups), about=(score := metric(y, preds)))
+        rows.append(dict(view=k[0], size=k[1], score=score, low=low, high=high, gain=gain, error=error, moved=moved, seconds=_cost(seconds, taken), worth=worth))
     steps = pd.DataFrame(rows)
     alone = pd.DataFrame([dict(view=k[0], size=k[1], score=metric(y, o), seconds=_cost(seconds, [k])) for k,o in members.items()]).sort_values('score', ascending=not metric.maximize, ignore_index=True)
     return Views(taken[:int(steps.worth.sum())], how, comp.task, alone, steps, metric.name)
