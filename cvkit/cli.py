@@ -6,7 +6,7 @@
 __all__ = ['main']
 
 # %% ../nbs/62_cli.ipynb #c002
-import argparse, atexit, gc, signal, sys, time, warnings
+import argparse, atexit, errno, gc, signal, sys, time, warnings
 from contextlib import contextmanager
 
 # %% ../nbs/62_cli.ipynb #c005
@@ -32,6 +32,24 @@ def _parser():
     p.add_argument('--seed', type=int, help='of everything random')
     return p
 
+# %% ../nbs/62_cli.ipynb #6ac5997e
+_BESIDE = dict(pseudo=('minutes','out','resume'), resume=('minutes','out','devices'), from_run=('out',))
+
+def _surplus(kws):
+    "What is wrong with arguments beside a run folder, if anything is"
+    typed = {k: '--'+k for k in kws}|{'from_run': '--from', 'flip': '--flip' if kws.get('flip') else '--no-flip'}
+    for k,others in _BESIDE.items():
+        if k not in kws: continue
+        more = sorted(typed[o] for o in kws.keys()-{'path',k,*others})
+        return f"{typed[k]} goes on with what the run began with, but for --{', --'.join(others)}: leave out {', '.join(more)}." if more else None
+
+def _refused(e):
+    "What the system refused, and what the user can do"
+    said = f"{e.strerror or e}{f' ({e.filename})' if e.filename else ''}"
+    if e.errno in (errno.ENOSPC,errno.EDQUOT,errno.EFBIG,errno.EROFS,errno.EACCES): return f"{said}: free some space or give another --out; the run folder keeps what was finished."
+    if e.errno in (errno.ENOMEM,errno.EMFILE,errno.ENFILE): return f"{said}: give fewer --devices or a smaller --size; the run folder keeps what was finished."
+    return f'{said}.'
+
 # %% ../nbs/62_cli.ipynb #c008
 @contextmanager
 def _later(*signals):
@@ -52,9 +70,7 @@ def _run(kws, begun):
         else: cvkit_run(**kws, begun=begun)
     except CvkitError as e: print(f'cvkit_run: {e}', file=sys.stderr); return 2
     except ChildProcessError as e: print(f"cvkit_run: a fold is lost, {e}: --resume goes on with it; where memory was short, on fewer --devices.", file=sys.stderr); return 2
-    except OSError as e:
-        print(f"cvkit_run: {e.strerror or e} ({e.filename or 'while writing'}): free some space or give another --out; the run folder keeps what was finished.", file=sys.stderr)
-        return 2
+    except OSError as e: print(f'cvkit_run: {_refused(e)}', file=sys.stderr); return 2
     return 0
 
 def main(
@@ -63,11 +79,7 @@ def main(
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
     kws, begun = vars(_parser().parse_args(args)), time.monotonic()
     atexit.register(gc.freeze) # or Python looks through all that was loaded for cycles once more, which takes seconds
-    for flag,others in dict(pseudo=('minutes','out','resume'), resume=('minutes','out','devices')).items():
-        if flag not in kws: continue
-        if not (more := sorted(kws.keys()-{'path',flag,*others})): break
-        print(f"cvkit_run: --{flag} goes on with what the run began with, but for --{', --'.join(others)}: leave out {', '.join(more)}.", file=sys.stderr)
-        return 2
+    if problem := _surplus(kws): print(f'cvkit_run: {problem}', file=sys.stderr); return 2
     try:
         with warnings.catch_warnings():
             warnings.showwarning = lambda m, *_, **__: print(f'Note: {m}', file=sys.stderr)

@@ -112,10 +112,11 @@ class Cluster:
         ray,tries,found,stopped = _ray(),dict.fromkeys(calls, 0),{},0
         lines,stop = (Queue(actor_options=dict(num_cpus=0)) for _ in range(2))
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, max_calls=1, runtime_env=dict(env_vars=dict(PYTHONPATH=python_path())))(_call) # a process for each call, so that its memory is free again
-        running = {task.remote(f, kwargs, lines, stop): name for name,kwargs in calls.items()}
+        running = {}
         def hear():
             for o in lines.get_nowait_batch(lines.qsize()): said(o)
         with sigterm_heard(), _ending(ray, running, lines, stop):
+            for name,kwargs in calls.items(): running[task.remote(f, kwargs, lines, stop)] = name
             while running:
                 try:
                     for ref in ray.wait([*running], timeout=.2)[0]:

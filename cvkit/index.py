@@ -44,11 +44,12 @@ class Index:
         self.found = self._probe(gallery, np.sort(rng.permutation(m)[:sample]), recall, k)
 
     def _probe(self, gallery, rows, recall, k):
-        "Look through twice as many lists until the recall is there; what it is"
-        true,self.probe = nearest(gallery[rows], gallery, k+1)[1],1
+        "Look through twice as many lists until the recall is there; what it is, where any vector as near as the `k`-th will do"
+        own,self.probe = _rows(gallery[rows]),1
+        least = [(_rows(gallery[t])@q).min()-1e-6 for t,q in zip(nearest(own, gallery, k+1)[1], own)]
         while True:
-            got = self(gallery[rows], k+1)[1]
-            hit = np.mean([len(np.intersect1d(t[t!=r], g[g!=r]))/k for r,t,g in zip(rows, true, got)])
+            got = self(own, k+1)[1]
+            hit = np.mean([min(k, (_rows(gallery[g[(g>=0)&(g!=r)]])@q>=c).sum())/k for r,q,c,g in zip(rows, own, least, got)])
             if hit>=recall or self.probe>=self.lists: return float(hit)
             self.probe = min(self.lists, 2*self.probe)
 

@@ -17,7 +17,7 @@ from .cross import by_row, predicted, whole_folds
 from .data import Competition
 from .metrics import get_metric
 from .oof import Ledger
-from .scores import bootstrap, gained, interval
+from .scores import bootstrap, gained, groups_of, interval
 from .search import nearest
 from .sheet import BLUE, GREY, INK, figure
 import cvkit.folds, cvkit.loaders
@@ -79,26 +79,33 @@ def with_labels(self:Competition,
     return new,pd.Series(np.r_[np.ones(len(self.train)),chosen.weight], new.train.index)
 
 # %% ../nbs/43_pseudo.ipynb #c0a2
+_WIDE = 256 # classes that are spread at a time
+
 def spread_labels(
     features,         # Vectors (rows, d)
     y,                # Codes (rows,); negative where there is no label
     classes:int,      # How many there are
     neighbours:int=5, # Of each row
     alpha:float=.9,   # Share of a row's word that comes from its neighbours, 0 to 1; the rest is its own label
-    steps:int=30      # Of the iteration
-) -> np.ndarray:      # Probabilities (rows, classes); evenly 1/classes where no label arrived
+    steps:int=30,     # Of the iteration
+    of=None           # Positions of the rows that are wanted; all of them when `None`
+) -> np.ndarray:      # Probabilities (wanted rows, classes); evenly 1/classes where no label arrived
     "Labels along a graph of the nearest by cosine, whose edges have the weight of its cube (Iscen et al., 2019, equations 6 to 9)"
     y,n = np.asarray(y),len(y)
     cos,at = nearest(features, k=min(neighbours, n-1))
     w = csr_array((np.maximum(cos, 0).ravel()**3,(np.repeat(np.arange(n), at.shape[1]),at.ravel())), shape=(n,n))
     w = w+w.T
     d = diags_array(1/np.sqrt(np.maximum(w.sum(1), 1e-12)))
-    w,own = (d@w@d).astype(np.float32),np.zeros((n,classes), np.float32)
-    own[np.flatnonzero(y>=0),y[y>=0]] = 1
-    z = own
-    for _ in range(steps): z = alpha*(w@z)+(1-alpha)*own
-    total = z.sum(1, keepdims=True)
-    return np.where(total>0, z/np.maximum(total, 1e-30), 1/classes).astype(np.float32)
+    w,of = (d@w@d).astype(np.float32),np.arange(n) if of is None else of
+    out = np.empty((len(of),classes), np.float32)
+    for i in range(0, classes, _WIDE):
+        z = own = (y[:,None]==np.arange(i, min(i+_WIDE, classes))).astype(np.float32)
+        for _ in range(steps): z = alpha*(w@z)+(1-alpha)*own
+        out[:,i:i+_WIDE] = z[of]
+    total = out.sum(1, keepdims=True)
+    out /= np.maximum(total, 1e-30)
+    out[total[:,0]<=0] = 1/classes
+    return out
 
 # %% ../nbs/43_pseudo.ipynb #c012
 @dataclass
@@ -125,6 +132,8 @@ def _to_label(comp, rows, allowed):
 _LABELS = ' labels' # behind the name of a run: what the labels of the next round are chosen from
 
 # %% ../nbs/43_pseudo.ipynb #dbaa4928
+_MOST = 500_000 # numbers that a temperature is chosen by, rows times classes, as in `cvkit.decide`
+
 @patch
 def sure_labels(self:Ledger,
     comp,      # The `Competition` with the answers of the held-out rows
@@ -136,10 +145,11 @@ def sure_labels(self:Ledger,
     found = []
     for run in runs:
         y,p = self.held_out(comp, run=run)
-        others = ~p.index.isin(self.held_out(comp, run=run, fold=fold)[1].index)
-        if not others.any(): others = ~others
+        others = np.flatnonzero(~p.index.isin(self.held_out(comp, run=run, fold=fold)[1].index))
+        if not len(others): others = np.arange(len(p))
+        few = np.sort(np.random.default_rng(0).permutation(others)[:max(1000, _MOST//p.shape[1])])
         said = self.get('test', fold=fold, run=run)
-        found.append(pd.DataFrame(tempered(said.values, temperature(p.values[others], y[others], comp.task), comp.task), said.index, said.columns))
+        found.append(pd.DataFrame(tempered(said.values, temperature(p.values[few], y[few], comp.task), comp.task), said.index, said.columns))
     return choose_labels(_mean_of(found), *(found if len(found)>1 else ()), **kw)
 
 # %% ../nbs/43_pseudo.ipynb #82c96c71
@@ -173,7 +183,7 @@ def pseudo_rounds(
             more,weights = comp.with_labels(chosen.assign(weight=chosen.weight*weight), rows) if r else (comp,pd.Series(1., comp.train.index))
             labels[-1].append(chosen.index.nunique() if r else 0)
             held = (folds==k).reindex(more.train.index, fill_value=False)
-            for run,f in zip(now, fit.values() if isinstance(fit, dict) else [fit]): _predicted(ledger, comp, f, more, held, weights, rows if r<rounds else None, k, run, views, neighbours)
+            for run,f in zip(now, fit.values() if isinstance(fit, dict) else [fit]): _predicted(ledger, comp, f, more, held, weights, rows, k, run, views, neighbours)
         if r: print(f"round {r}: {np.mean(labels[-1]):.0f} rows got a label", flush=True)
     return _compared(comp, ledger, comp.train.index[folds.isin(only)], runs, labels, get_metric(metric or comp.metric), sure)
 
@@ -182,23 +192,23 @@ def _compared(comp, ledger, ids, runs, labels, metric, sure):
     "The rounds on the held-out rows `ids`, and which of them stays"
     found = [[ledger.get('valid', run=o) for o in now] for now in runs]
     ids = [i for i in ids if all(i in o.index for now in found for o in now)] # but for images that cannot be read
-    y,groups = comp.y(comp.train.loc[ids]),pd.Series(comp.together(), comp.train.index)[ids].to_numpy()
+    y,groups = comp.y(comp.train.loc[ids]),groups_of(comp, ids)
     preds,best,out = [_mean_of([o.loc[ids] for o in now]).values for now in found],0,[]
     for r,p in enumerate(preds):
-        gain,error,*_ = gained(metric, y, preds[best], p, groups)
+        gain,error,*_ = gained(metric, y, preds[best], p, groups) if r else (0.,0.)
         if r and gain>sure*error: best = r
-        out.append(dict(labels=np.mean(labels[r]), score=metric(y, p), **dict(zip(('low','high'), interval(bootstrap(metric, y, p, groups)))), gain=gain, error=error))
+        low,high = interval(bootstrap(metric, y, p, groups), about=(score := metric(y, p)))
+        out.append(dict(labels=np.mean(labels[r]), score=score, low=low, high=high, gain=gain, error=error))
     return Rounds(pd.DataFrame(out).assign(stays=[r==best for r in range(len(runs))]).rename_axis('round'), best, runs, metric.name)
 
 def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, neighbours):
-    "Train a model and predict its held-out and the test rows, if the ledger has not got them; and what labels of `rows` are chosen from, unless that is `None`"
+    "Train a model and predict its held-out and the test rows, if the ledger has not got them; and what labels of `rows` are chosen from"
     own = comp.train[held[comp.train.index].to_numpy(bool)]
-    wanted = {('valid',run): own, ('test',run): comp.test, **({} if rows is None else {('valid',run+_LABELS): own, ('test',run+_LABELS): rows})}
+    wanted = {('valid',run): own, ('test',run): comp.test, ('valid',run+_LABELS): own, ('test',run+_LABELS): rows}
     if predicted(comp, ledger, wanted, fold): return
     learn,said = fit(more, held, weights),{}
     for kind,df in (('valid',own),('test',comp.test)):
         if len(df) and len(p := by_row(learn, comp, df, views)): said[kind] = p; ledger.add(p.index, p.values, kind, fold=fold, run=run)
-    if rows is None: return
     if not ('test' in said and rows.index.equals(comp.test.index.unique())): said['test'] = by_row(learn, comp, rows, views)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
     for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS)
@@ -206,9 +216,10 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
 def _graph(learn, comp, own, rows, neighbours):
     "What spreads from the training rows of `learn` over its features to the held-out rows and to `rows`"
     parts = {k: by_row(learn, comp, df, what='embedding') for k,df in dict(train=comp.train.drop(own.index), valid=own, test=rows).items()}
-    known = np.concatenate([comp.y(comp.train.loc[parts['train'].index]),np.full(len(parts['valid'])+len(parts['test']), -1)])
-    p = np.split(spread_labels(np.concatenate([o.values for o in parts.values()]), known, len(comp.classes), neighbours), np.cumsum([len(o) for o in parts.values()])[:-1])
-    return {k: pd.DataFrame(v, parts[k].index) for k,v in zip(parts, p)}
+    train,valid,test = map(len, parts.values())
+    known = np.concatenate([comp.y(comp.train.loc[parts['train'].index]),np.full(valid+test, -1)])
+    p = spread_labels(np.concatenate([o.values for o in parts.values()]), known, len(comp.classes), neighbours, of=np.arange(train, len(known)))
+    return dict(valid=pd.DataFrame(p[:valid], parts['valid'].index), test=pd.DataFrame(p[valid:], parts['test'].index))
 
 # %% ../nbs/43_pseudo.ipynb #c021
 @patch

@@ -53,20 +53,31 @@ def _held_by(folder, ids):
     held = {k: rows for k,rows in held.items() if rows.any()}
     return held if len(held)>1 and np.logical_or.reduce([*held.values()]).all() else {} # all folds, or none where the disk refused some
 
+def _scored(metric, y, p, groups, held):
+    "The score, its spread and interval, and the scores of the folds; `nan` from the first on that raises, which is told"
+    out = dict(score=np.nan, spread=np.nan, interval=(np.nan,np.nan), folds={})
+    try:
+        out['score'] = float(metric(y, p))
+        drawn = drawn_scores(metric, y, p, groups, 100)
+        out.update(spread=float(np.nanstd(drawn)), interval=interval(drawn, about=out['score']))
+        out['folds'] = {k: float(metric(y[rows], p[rows])) for k,rows in held.items()}
+    except Exception as e: print(f"Not all scores of the held-out rows can be computed, {type(e).__name__}: {e}", flush=True)
+    return out
+
 def save_oof(
     folder, # A run folder
     comp,   # A `Competition`
     preds,  # Out-of-fold predictions by id, for some or all training rows
     **facts # More for `score.json`, such as the `expected` accuracy on the test with its `low` and `high` end
-) -> dict:  # Name of the metric, score, spread, ends of its `interval`, scores of the `folds` where there are several, number of rows, `facts`
+) -> dict:  # Name of the metric, score, spread, ends of its `interval`, scores of the `folds` where there are several, number of rows, `facts`; `nan` where a score cannot be computed
     "Keep the held-out rows and their score in the run folder"
     df = comp.train.loc[comp.train.index.intersection(preds.index, sort=False)]
     y,p = comp.y(df),preds.loc[df.index, comp.classes or comp.targets].values
-    drawn = drawn_scores(comp.metric, y, p, groups_of(comp, df.index), 100)
-    score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df), score=float(comp.metric(y, p)), spread=float(np.nanstd(drawn)), interval=interval(drawn),
-                 folds={k: float(comp.metric(y[rows], p[rows])) for k,rows in _held_by(folder, df.index).items()}, **facts)
-    write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id'))
-    write_somewhere(Path(folder)/'score.json', json.dumps(score, indent=1))
+    write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id', na_rep='nan'))
+    scored = _scored(comp.metric, y, p, groups_of(comp, df.index), _held_by(folder, df.index))
+    score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df), **scored, **facts)
+    gone = {k: None for k in ('score','spread','interval') if np.isnan(score[k]).any()} # json has no nan
+    write_somewhere(Path(folder)/'score.json', json.dumps({**score, **gone}, indent=1))
     return score
 
 def read_oof(
@@ -166,14 +177,15 @@ def plot_residuals(
 
 # %% ../nbs/50_report.ipynb #c032
 def class_scores(
-    rows # Held-out rows
+    rows,            # Held-out rows
+    task:str='multi' # Of the competition: 'multi' where a text is several labels, joined by '|'
 ) -> pd.DataFrame:
     "By class: images, recall, precision and F1, worst first; for numbers by target: RMSE, MAE and bias"
     if 'target' in rows:
         e = (rows.predicted-rows.true).groupby(rows.target, sort=False)
         rmse,mae = e.agg(lambda o: (o**2).mean()**.5),e.agg(lambda o: o.abs().mean())
         return pd.DataFrame(dict(n=e.size(), rmse=rmse, mae=mae, bias=e.mean())).reset_index()
-    sets = lambda c: rows[c].map(lambda o: set(o.split('|'))-{''})
+    sets = lambda c: rows[c].map(lambda o: set(o.split('|'))-{''} if task=='multi' else {o})
     true,pred = sets('true'),sets('predicted')
     count = lambda o: pd.Series([c for s in o for c in s], dtype=object).value_counts()
     hits = count(map(set.intersection, true, pred))
@@ -217,13 +229,15 @@ def _read(folder, name): return json.loads((folder/name).read_text())
 def _headline(folder):
     score,run = _read(folder, 'score.json'),_read(folder, 'run.json') if (folder/'run.json').exists() else {}
     test = f"{score['expected']:.3f} ({score['low']:.3f} to {score['high']:.3f}) expected of the test" if 'expected' in score else None
-    low,high = score.get('interval', (0,0))
+    low,high = score.get('interval') or (0,0)
     said = f"{low:.4f} to {high:.4f} on other images of the kind" if low<high else None
     folds = [*score.get('folds', {}).values()]
     each = f"folds: {', '.join(f'{o:.4f}' for o in folds)}, mean {np.mean(folds):.4f} ± {np.std(folds, ddof=1):.4f}" if folds else None
     facts = [f"{score['n']} held-out images", said, each, test, score.get('decided'), run.get('arch'), run.get('seconds') and _clock(sum(run['seconds'].values()))]
     files = ''.join(f'<p class=facts>{k}: <code>{escape(str(v))}</code></p>' for k,v in [('Run folder',folder.resolve()),('Submission',run.get('submission'))] if v)
-    return (f"<p class=score>{score['score']:.4f} <small>± {score['spread']:.4f} {escape(score['metric'])}</small></p>"
+    value = 'no score' if score['score'] is None else f"{score['score']:.4f}"
+    spread = '' if score['spread'] is None else f"± {score['spread']:.4f} "
+    return (f"<p class=score>{value} <small>{spread}{escape(score['metric'])}</small></p>"
             f"<p class=facts>{escape(' · '.join(str(o) for o in facts if o))}</p>{files}")
 
 def _warnings(folder):
@@ -246,7 +260,7 @@ def _confusion(folder):
     return _picture(plot_confusion(rows), folder/'confusion.png')
 
 def _classes(folder):
-    df = class_scores(read_oof(folder))
+    df = class_scores(read_oof(folder), _read(folder, 'score.json')['task'])
     return _table(df.head(40)) + (f'<p class=note>The worst 40 of {len(df)} classes.</p>' if len(df)>40 else '')
 
 def _asked(folder):

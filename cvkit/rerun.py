@@ -86,7 +86,8 @@ def _write_tables(comp, path, rows, tables):
         new.to_csv(path/f.relative_to(comp.path), index=False, sep=sep)
 
 # %% ../nbs/47_rerun.ipynb #c010
-def _near(host): return str(host) in ('localhost','::1','',socket.gethostname()) or str(host).startswith('127.')
+def _host(o): return o.decode(errors='replace') if isinstance(o, (bytes,bytearray)) else o
+def _near(host): return _host(host) in (None,'','localhost','::1','0.0.0.0','::',socket.gethostname()) or str(_host(host)).startswith('127.')
 
 _LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex','gethostbyaddr' # the host comes first
 _SENDS   = 'connect','connect_ex','sendto'                  # the address comes last
@@ -96,8 +97,8 @@ def no_network():
     "Within it a look-up of a name, or a connection or packet to another machine raises `ConnectionError`, in this process and in those that it forks, not in programs that it starts; gives the hosts that were asked for, also where the error was caught"
     asked,kept = [],{(o,k): getattr(o, k) for o,names in ((socket,_LOOKUPS),(socket.socket,_SENDS)) for k in names}
     def refused(host):
-        asked.append(str(host))
-        raise ConnectionError(f"Something asked for the network, {host}: the hidden rerun has none. Take it from a file.")
+        asked.append(str(_host(host)))
+        raise ConnectionError(f"Something asked for the network, {asked[-1]}: the hidden rerun has none. Take it from a file.")
     def looks(f): return lambda host, *args, **kw: f(host, *args, **kw) if _near(host) else refused(host)
     def sends(f): return lambda self, *args: f(self, *args) if self.family not in (socket.AF_INET,socket.AF_INET6) or _near(args[-1][0]) else refused(args[-1][0])
     try:

@@ -6,7 +6,7 @@
 __all__ = ['BEGIN', 'all_devices', 'shares', 'python_path', 'serve', 'Process', 'sigterm_heard', 'in_processes']
 
 # %% ../nbs/39a_scale.ipynb #c76372f
-import os, pickle, pkgutil, signal, subprocess, sys, threading, traceback
+import io, os, pickle, pkgutil, signal, subprocess, sys, threading, traceback
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -56,8 +56,9 @@ BEGIN = 'import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}
 def serve():
     "What runs in the process: a call comes from stdin, its result goes to a file"
     signal.signal(signal.SIGINT, signal.default_int_handler) # of a parent in the background it would be ignored
+    cores, out, call = pickle.load(sys.stdin.buffer)
     try:
-        f, kwargs, cores, out = pickle.load(sys.stdin.buffer)
+        f, kwargs = _Call(io.BytesIO(call)).load()
         if cores: os.sched_setaffinity(0, cores)
         threading.Thread(target=_with_parent, daemon=True).start()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -65,6 +66,15 @@ def serve():
     except (KeyboardInterrupt, CvkitError) as e: o = e
     except Exception as e: traceback.print_exc(); o = e
     write_atomic(out, pickle.dumps(_sendable(o)))
+
+# %% ../nbs/39a_scale.ipynb #8df0b383
+class _Call(pickle.Unpickler):
+    "Reads a call; a `CvkitError` names what this process cannot find"
+    def find_class(self, module, name):
+        try: return super().find_class(module, name)
+        except (AttributeError, ModuleNotFoundError) as e:
+            if module=='__main__': raise CvkitError(f"{name} is defined here, where another process cannot find it: put it into a module.") from None
+            raise CvkitError(f"Another process cannot find {name} of {module}, {e}: put it into a module that lies on `sys.path`.") from None
 
 # %% ../nbs/39a_scale.ipynb #ceb3089
 class Process:
@@ -80,7 +90,7 @@ class Process:
         self.out = Path(out)
         self.p = subprocess.Popen([sys.executable, *(f'-W{o}' for o in sys.warnoptions), '-c', BEGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   env=_env(device, cores), start_new_session=True) # Ctrl-C comes from here alone
-        with suppress(BrokenPipeError): self.p.stdin.write(pickle.dumps((f, kwargs, cores, out))); self.p.stdin.flush() # or it died, which `result` tells
+        with suppress(BrokenPipeError): self.p.stdin.write(pickle.dumps((cores, out, pickle.dumps((f, kwargs))))); self.p.stdin.flush() # or it died, which `result` tells
         self.reader = threading.Thread(target=self._read, args=(said,), daemon=True); self.reader.start()
     def _read(self, said):
         for line in self.p.stdout: said(line.decode(errors='replace').rstrip())
