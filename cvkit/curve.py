@@ -76,6 +76,7 @@ class LearningCurve:
         score,low,high = self.at()
         return f"{self.metric} {self.scores[-1]:.3f} by models of {self.shares[-1]:.0%} of the rows, expect {score:.3f} ({low:.3f} to {high:.3f}) of one that learns from all"
 
+# %% ../nbs/42e_curve.ipynb #l0112
 def _of_part(fit, share, seed, comp, held):
     part = thinned(comp, held, share, seed)
     return fit(part, held[part.train.index])
@@ -106,6 +107,7 @@ def learning_curve(
     scores,draws,without,rows = zip(*(_scored(comp, aside, folds, run=f'{run} {share:g}'.strip()) for share in shares[:-1]), _scored(comp, ledger, folds, run=run))
     return LearningCurve(comp.metric.name, comp.metric.maximize, learned, list(scores), np.stack(draws), np.array(without), rows[-1])
 
+# %% ../nbs/42e_curve.ipynb #l0131
 @patch
 def show(self:LearningCurve,
     test:int=None, # As for `at`
