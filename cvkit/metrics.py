@@ -43,9 +43,10 @@ def _log_loss(y, p): return float(_losses(y, p).mean())
 
 def _curve(func, y, p):
     "Mean of a curve's area over the classes with both positive and negative answers; chance if there are none"
-    if y.ndim==1: y,p = (y[:,None],p[:,1:]) if p.shape[1]==2 else (np.eye(p.shape[1])[y],p)
-    both = [c for c in range(y.shape[1]) if 0<y[:,c].sum()<len(y)]
-    return float(np.mean([func(y[:,c], p[:,c]) for c in both])) if both else .5
+    classes = range(y.shape[1]) if y.ndim==2 else [1] if p.shape[1]==2 else np.unique(y)
+    def mine(c): return y[:,c] if y.ndim==2 else y==c
+    both = [c for c in classes if 0<mine(c).sum()<len(y)]
+    return float(np.mean([func(mine(c), p[:,c]) for c in both])) if both else .5
 
 # %% ../nbs/02_metrics.ipynb #c008
 def _largest(x, k):

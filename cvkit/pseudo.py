@@ -119,7 +119,9 @@ class Rounds:
         "Predictions of the round that stays, the mean of its models; more of `Ledger.get` in `kw`"
         return _mean_of([ledger.get(kind, run=o, **kw) for o in self.runs[self.best]])
 
-def _mean_of(found): return pd.DataFrame(np.mean([o.loc[found[0].index].values for o in found], axis=0), found[0].index, found[0].columns)
+def _mean_of(found):
+    first,*more = found
+    return pd.DataFrame(np.mean([first.values,*(o.loc[first.index].values for o in more)], axis=0), first.index, first.columns) if more else first
 
 def _to_label(comp, rows, allowed):
     "The rows that shall get a label, by id; raise where the rules or the task do not allow it"
@@ -132,7 +134,12 @@ def _to_label(comp, rows, allowed):
 _LABELS = ' labels' # behind the name of a run: what the labels of the next round are chosen from
 
 # %% ../nbs/43_pseudo.ipynb #dbaa4928
-_MOST = 500_000 # numbers that a temperature is chosen by, rows times classes, as in `cvkit.decide`
+def _tempered(preds, t, task, cells=2**22):
+    "`preds` at the temperature `t`, so many numbers at a time: all of them in float64 would take several times the memory"
+    out = preds.to_numpy(copy=True)
+    step = max(1, cells//out.shape[1])
+    for i in range(0, len(out), step): out[i:i+step] = tempered(out[i:i+step], t, task)
+    return pd.DataFrame(out, preds.index, preds.columns)
 
 @patch
 def sure_labels(self:Ledger,
@@ -147,9 +154,7 @@ def sure_labels(self:Ledger,
         y,p = self.held_out(comp, run=run)
         others = np.flatnonzero(~p.index.isin(self.held_out(comp, run=run, fold=fold)[1].index))
         if not len(others): others = np.arange(len(p))
-        few = np.sort(np.random.default_rng(0).permutation(others)[:max(1000, _MOST//p.shape[1])])
-        said = self.get('test', fold=fold, run=run)
-        found.append(pd.DataFrame(tempered(said.values, temperature(p.values[few], y[few], comp.task), comp.task), said.index, said.columns))
+        found.append(_tempered(self.get('test', fold=fold, run=run), temperature(p.values[others], y[others], comp.task), comp.task))
     return choose_labels(_mean_of(found), *(found if len(found)>1 else ()), **kw)
 
 # %% ../nbs/43_pseudo.ipynb #82c96c71

@@ -6,7 +6,7 @@
 __all__ = ['CASES', 'new_name', 'hidden_copy', 'no_network', 'dry_run']
 
 # %% ../nbs/47_rerun.ipynb #c002
-import os, shutil, socket, sys, time
+import os, re, shutil, socket, sys, time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -87,7 +87,7 @@ def _write_tables(comp, path, rows, tables):
 
 # %% ../nbs/47_rerun.ipynb #c010
 def _host(o): return o.decode(errors='replace') if isinstance(o, (bytes,bytearray)) else o
-def _near(host): return _host(host) in (None,'','localhost','::1','0.0.0.0','::',socket.gethostname()) or str(_host(host)).startswith('127.')
+def _near(host): return _host(host) in (None,'','localhost','::1','0.0.0.0','::',socket.gethostname()) or re.fullmatch(r'127(\.\d+){1,3}', str(_host(host))) is not None
 
 _LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex','gethostbyaddr' # the host comes first
 _SENDS   = 'connect','connect_ex','sendto'                  # the address comes last

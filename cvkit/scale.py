@@ -87,10 +87,10 @@ class Process:
         out,    # File for the result
         said    # Called with each line it prints
     ):
-        self.out = Path(out)
+        self.out,call = Path(out),pickle.dumps((cores, out, pickle.dumps((f, kwargs)))) # before there is a process that would wait for it
         self.p = subprocess.Popen([sys.executable, *(f'-W{o}' for o in sys.warnoptions), '-c', BEGIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   env=_env(device, cores), start_new_session=True) # Ctrl-C comes from here alone
-        with suppress(BrokenPipeError): self.p.stdin.write(pickle.dumps((cores, out, pickle.dumps((f, kwargs))))); self.p.stdin.flush() # or it died, which `result` tells
+        with suppress(BrokenPipeError): self.p.stdin.write(call); self.p.stdin.flush() # or it died, which `result` tells
         self.reader = threading.Thread(target=self._read, args=(said,), daemon=True); self.reader.start()
     def _read(self, said):
         for line in self.p.stdout: said(line.decode(errors='replace').rstrip())
