@@ -2,7 +2,7 @@
 
     python bench/predict.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3] [--scratch FOLDER]
 
-The peers of `ledger`, `stores` and `search` are pyarrow, duckdb and usearch, which cvkit does not need: install them beside it. `ledger`, `stores`, `search` and `tta` want a machine without other work. How a bench goes on: `record.py`.
+The peers of `ledger`, `stores` and `search` are pyarrow, duckdb, usearch and hnswlib, which cvkit does not need: install them beside it. `ledger`, `stores`, `search` and `tta` want a machine without other work. How a bench goes on: `record.py`.
 """
 import json, os, resource, shutil, signal, sqlite3, subprocess, sys, time
 from contextlib import closing
@@ -307,17 +307,26 @@ def clustered(n, d, queries, seed):
         part[:] = centres[rng.integers(0, len(centres), len(part))]+.7*rng.standard_normal(part.shape, np.float32)
     return out[:n],out[n:]
 
-def hnsw(gallery, queries, k):
-    "usearch at its defaults, in half precision: positions, seconds to build and to search"
+def usearch(gallery, queries, k):
+    "A graph by usearch at its defaults, in half precision: positions, seconds to build and to search"
     from usearch.index import Index as Graph
     graph = Graph(ndim=gallery.shape[1], metric='cos', dtype='f16')
     _,building = timed(lambda: graph.add(np.arange(len(gallery)), gallery))
     found,took = timed(lambda: graph.search(queries, k))
     return found.keys,building,took
 
+def hnswlib(gallery, queries, k):
+    "A graph by hnswlib of the same sizes, in single precision: the same"
+    from hnswlib import Index as Graph
+    graph = Graph('cosine', gallery.shape[1])
+    graph.init_index(len(gallery), M=16, ef_construction=128); graph.set_ef(64)
+    _,building = timed(lambda: graph.add_items(gallery))
+    (at,_),took = timed(lambda: graph.knn_query(queries, k))
+    return at,building,took
+
 @job({f'{n:,} x 512': dict(n=n) for n in (200_000,1_000_000)}, 'search', 'index', d=512, queries=10_000, k=5)
 def search(a, seed, n, d, queries, k):
-    "Seconds for the five nearest of so many queries, exactly and by the index, with what building takes and the recall; for the smaller gallery those of a graph (usearch) as well"
+    "Seconds for the five nearest of so many queries, exactly and by the index, with what building takes and the recall; for the smaller gallery those of two graphs as well"
     gallery,asked = clustered(n, d, queries, seed)
     (_,true),exact = timed(lambda: nearest(asked, gallery, k))
     recall = lambda at: float(np.mean([len(np.intersect1d(x, y)) for x,y in zip(at, true)])/k)
@@ -325,8 +334,10 @@ def search(a, seed, n, d, queries, k):
     (_,at),took = timed(lambda: index(asked, k))
     found = dict(exact=exact, seconds=took, building=building, recall=recall(at), lists=index.lists, probe=index.probe, gigabytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/2**20)
     if n>200_000: return found
-    at,building,took = hnsw(gallery, asked, k)
-    return dict(found, graph_seconds=took, graph_building=building, graph_recall=recall(at))
+    for graph in (usearch,hnswlib):
+        at,building,took = graph(gallery, asked, k)
+        found[graph.__name__] = dict(seconds=took, building=building, recall=recall(at))
+    return found
 
 def summary(raw):
     "The rows of the table for which there is something"
@@ -351,7 +362,8 @@ def summary(raw):
         out.append(row(f"{arm}, the estimate before the test: points it is off, against random folds (train and test told apart with an area of {np.mean([o['auc'] for o in found]):.2f})", *apart, 'points', *goal, more=False))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='search'):
         out.append(row(f"{arm}, 10,000 queries, top 5, by an index that takes {np.mean([o['building'] for o in found]):.0f} s to build and finds {np.mean([o['recall'] for o in found]):.3f}, against exact search", [o['seconds'] for o in found], [o['exact'] for o in found], 's', 'a fifth, and .95 found', lambda a, b: a<=b/5 and all(o['recall']>=.95 for o in found), more=False))
-        if graph := [o for o in found if 'graph_seconds' in o]: out.append(row(f"the same against a graph (usearch), which takes {np.mean([o['graph_building'] for o in graph]):.0f} s to build and finds {np.mean([o['graph_recall'] for o in graph]):.3f}", [o['seconds'] for o in graph], [o['graph_seconds'] for o in graph], 's', 'none', lambda a, b: True, more=False))
+        for k in ('usearch','hnswlib'):
+            if graph := [o for o in found if k in o]: out.append(row(f"the same against a graph ({k}), which takes {np.mean([o[k]['building'] for o in graph]):.0f} s to build and finds {np.mean([o[k]['recall'] for o in graph]):.3f}", [o['seconds'] for o in graph], [o[k]['seconds'] for o in graph], 's', 'none', lambda a, b: True, more=False))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='drawings'):
         out.append(row(f"{arm}: MAP@5 by what held-out rows choose, against class means at one size", [o['test'] for o in found], [o['means'] for o in found], 'share', 'at least .55', lambda a, b: a>=.55))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='pseudo'):
