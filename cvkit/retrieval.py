@@ -50,6 +50,7 @@ def recall_at(
 
 # %% ../nbs/45_retrieval.ipynb #c013
 def _unit(x): return x/np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)
+def _parts(n, d, cells=2**22): return [slice(i, i+max(1, cells//d)) for i in range(0, n, max(1, cells//d))]
 
 def expanded(
     vectors,         # (n, d)
@@ -61,7 +62,9 @@ def expanded(
     x = _unit(np.asarray(vectors, np.float32))
     g = x if gallery is None else _unit(np.asarray(gallery, np.float32))
     cos,at = nearest(x, None if gallery is None else g, k)
-    return _unit(x+np.einsum('nk,nkd->nd', cos.clip(0)**alpha, g[at]))
+    out = np.empty_like(x)
+    for i in _parts(len(x), k*x.shape[1]): out[i] = _unit(x[i]+np.einsum('nk,nkd->nd', cos[i].clip(0)**alpha, g[at[i]]))
+    return out
 
 # %% ../nbs/45_retrieval.ipynb #c016
 def _reciprocal(near, k):
@@ -84,7 +87,7 @@ def _neighbourhoods(x, k1, k2):
         rows.append(np.unique(np.concatenate([own,*more])))
     sizes = [len(o) for o in rows]
     i,j = np.repeat(np.arange(len(x)), sizes),np.concatenate(rows)
-    w = np.exp(-(2-2*np.einsum('nd,nd->n', x[i], x[j])))
+    w = np.exp(-(2-2*np.concatenate([np.einsum('nd,nd->n', x[i[o]], x[j[o]]) for o in _parts(len(i), x.shape[1])])))
     v = csr_array((w/np.repeat(np.bincount(i, w), sizes), (i,j)), shape=(len(x),len(x)))
     if k2<2: return v
     take = near[:,:k2]
