@@ -1,8 +1,8 @@
 """Plain fastai as its own tutorial writes it: `vision_learner`, `fine_tune`, `tta`; the epochs fill the minutes, or are given.
 
-    python bench/plain_fastai.py COMP OUT --weights W [--minutes 4 | --epochs 8] [--size 224] [--seed 0] [--export FILE]
+    python bench/plain_fastai.py COMP OUT --weights W [--minutes 4 | --epochs 8] [--size 224] [--no-flip] [--seed 0] [--export FILE]
 
-Writes the submission to OUT; the last line is `seconds S valid ACCURACY`: of the fit, and with `tta` on the fifth of the training rows that it held out.
+Writes the submission to OUT; the last line is `epochs N seconds S valid ACCURACY`: those after the frozen one, of the fit, and with `tta` on the fifth of the training rows that it held out.
 """
 import argparse, time
 from pathlib import Path
@@ -12,7 +12,7 @@ from fastai.vision.all import *
 p = argparse.ArgumentParser()
 p.add_argument('comp', type=Path); p.add_argument('out', type=Path); p.add_argument('--weights', required=True)
 p.add_argument('--arch', default='tf_efficientnet_lite0')
-p.add_argument('--minutes', type=float, default=4); p.add_argument('--epochs', type=int); p.add_argument('--size', type=int, default=224); p.add_argument('--seed', type=int, default=0); p.add_argument('--export', type=Path, help='keep the learner there, and end')
+p.add_argument('--minutes', type=float, default=4); p.add_argument('--epochs', type=int); p.add_argument('--size', type=int, default=224); p.add_argument('--no-flip', action='store_true'); p.add_argument('--seed', type=int, default=0); p.add_argument('--export', type=Path, help='keep the learner there, and end')
 a = p.parse_args()
 
 begun = time.monotonic()
@@ -20,7 +20,7 @@ set_seed(a.seed)
 train,test = (pd.read_csv(a.comp/f'{o}.csv', dtype=str) for o in ('train','test'))
 image,label = train.columns[:2]
 dls = ImageDataLoaders.from_df(train, a.comp, folder='train_images', fn_col=image, label_col=label, valid_pct=.2, seed=a.seed, bs=64, num_workers=2,
-                               item_tfms=Resize(round(1.2*a.size)), batch_tfms=aug_transforms(size=a.size, min_scale=.75))
+                               item_tfms=Resize(round(1.2*a.size)), batch_tfms=aug_transforms(do_flip=not a.no_flip, size=a.size, min_scale=.75))
 learn = vision_learner(dls, a.arch, metrics=accuracy, pretrained=False, path=a.out.parent)
 body = learn.model[0].model
 state = torch.load(a.weights, map_location='cpu', weights_only=True)
@@ -62,4 +62,4 @@ with learn.no_bar():
     preds,_ = learn.tta(dl=dls.test_dl([a.comp/'test_images'/o for o in test[image]]))
 test[label] = [dls.vocab[i] for i in preds.argmax(1)]
 test[[image,label]].to_csv(a.out, index=False)
-print(f'seconds {took:.1f} valid {held_out:.4f}')
+print(f'epochs {epochs} seconds {took:.1f} valid {held_out:.4f}')

@@ -20,13 +20,17 @@ def plain(o):
     return (type(o).__name__, *((k, plain(v)) for k,v in ast.iter_fields(o) if v not in (None, []))) if isinstance(o, ast.AST) else o
 
 def row(what, ours, peer, unit, goal, met, more=True):
-    "A row of the table, from one number for each repeat of ours and of the peer; without a peer where that is `None`"
+    "A row of the table, from one number for each repeat of ours and of the peer; without a peer where that is `None`. The ratio is that of the means. `met` is `None` where there is no goal"
     ours = np.array(ours, float)
     out = dict(what=what, ours=round(float(ours.mean()), 4), peer=None, unit=unit, ratio=None, spread=None, n=len(ours), goal=goal)
     if peer is None: return dict(out, met=bool(met(ours)))
     peer = np.array(peer, float)
-    ratio = ours/peer if more else peer/ours
-    return dict(out, peer=round(float(peer.mean()), 4), ratio=round(float(ratio.mean()), 2), spread=f'{ratio.min():.2f} to {ratio.max():.2f}', met=bool(met(ours.mean(), peer.mean())))
+    with np.errstate(divide='ignore', invalid='ignore'): each,ratio = ((a/b) if more else (b/a) for a,b in ((ours,peer),(ours.mean(),peer.mean())))
+    return dict(out, peer=round(float(peer.mean()), 4), ratio=round(float(ratio), 2) if np.isfinite(ratio) else None, spread=f'{np.nanmin(each):.2f} to {np.nanmax(each):.2f}', met=met and bool(met(ours.mean(), peer.mean())))
+
+def count(what, kept, goal='all'):
+    "A row that counts for how many repeats something holds: `kept`, a truth each"
+    return dict(what=what, ours=f'{sum(kept)} of {len(kept)}', peer=None, unit='runs', ratio=None, spread=None, n=len(kept), goal=goal, met=all(kept))
 
 class Bench:
     "Jobs of one file and what came of them"
@@ -40,12 +44,15 @@ class Bench:
         self.here = {o.name: o for f in (*more, file) for o in bare(Path(f).read_text()).body if isinstance(o, (ast.FunctionDef, ast.ClassDef))}
 
     def called(self, name, seen):
-        "What the function `name` does, and all in these files that it names"
+        "What the function `name` does, and all in these files that it names, as the text of an argument as well"
         if name not in self.here or name in seen: return
         seen.add(name)
         yield plain(self.here[name])
         for o in ast.walk(self.here[name]):
             if isinstance(o, ast.Name): yield from self.called(o.id, seen)
+            if isinstance(o, ast.Constant) and isinstance(o.value, str) and o.value not in self.jobs:
+                yield from self.called(o.value, seen)
+                if o.value.endswith('.py'): yield plain(bare(self.file.with_name(o.value).read_text()))
 
     def code(self, name, arm):
         "A number that changes with what is measured"
