@@ -27,7 +27,7 @@ from cvkit.losses import class_weights, make_loss
 from cvkit.margins import MarginLoss, PartialFC, margins_from_counts
 from cvkit.plan import Phase, Plan
 from cvkit.surgery import costs, fold_batchnorm, latency, to_depthwise
-from record import Bench, row
+from record import Bench, count, row
 from sets import accuracies, answers, other_visits, shares
 
 BENCH = Bench(__file__, lambda raw: summary(raw), sets.__file__)
@@ -283,7 +283,7 @@ def surgery(a, seed, size, epochs, tune, data):
 def summary(raw):
     "The rows of the table for which there is something, on each chip: the arm that held-out rows choose against the peer, by seed"
     swept = [o['passes'] for o in json.loads(BENCH.results.with_name('families.json').read_text())['rows']]
-    return [dict(row('families of timm that pass the whole sweep', [sum(swept)], [len(swept)], 'families', 'all', lambda a, b: a==b), chip='CPU'),
+    return [dict(count('families of timm that pass the whole sweep', swept), unit='families', chip='CPU'),
             *(dict(o, chip=chip) for chip in dict.fromkeys(o['chip'] for o in raw) for o in on_one([o for o in raw if o['chip']==chip]))]
 
 def on_one(raw):

@@ -176,7 +176,7 @@ def sizes(size, repeats):
 for w in (0,2): row(f'cold_{w}', f'large photos to 224 px, cold, {w} workers, against plain fastai', 'images/s', 'at least 2.2x', 'files resample pixels loaders', partial(cold, w), lambda r: r>=2.2)
 row('bare', 'large photos to 224 px, cold, one core, against the best bare decoder', 'images/s', 'at least 0.9x', 'files resample pixels loaders', bare, lambda r: r>=.9)
 for w in (0,2): row(f'warm_{w}', f'the same in later epochs, from the pixel cache, {w} workers', 'images/s', 'the speed of the cache', 'files resample pixels cache loaders', partial(warm, w), lambda r: r>2.2)
-for w in (0,2): row(f'crops_{w}', f'small photos to random resized crops at 128 px, {w} workers', 'images/s', 'at least 10x', 'resample augment pixels cache loaders', partial(crops, w), lambda r: r>=10)
+for w in (0,2): row(f'crops_{w}', f'small photos from the pixel cache to random resized crops at 128 px, {w} workers', 'images/s', 'at least 10x', 'resample augment pixels cache loaders', partial(crops, w), lambda r: r>=10)
 for w in (0,2): row(f'changes_{w}', f'the same with turns, bends and light, {w} workers', 'images/s', 'at least 5x', 'resample augment pixels cache loaders', partial(changes, w), lambda r: r>=5)
 row('million', 'loaders for 1,000,000 rows', 's', 'at most 2 s', 'loaders data', million, more=False, limit=2)
 row('memory', 'private memory that each of 4 workers gains in an epoch of 800,000 rows', 'MB', 'none: below 5 MB', 'loaders', memory, more=False, limit=5, most=2)

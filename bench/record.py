@@ -1,5 +1,6 @@
 """A bench that can be stopped: rows are written as they are measured, and what stands there for the present state of the code is not measured again"""
 import argparse, ast, hashlib, json, platform
+from functools import cache
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -18,6 +19,11 @@ def plain(o):
     "A tree as nested tuples, the same under each version of Python"
     if isinstance(o, list): return [*map(plain, o)]
     return (type(o).__name__, *((k, plain(v)) for k,v in ast.iter_fields(o) if v not in (None, []))) if isinstance(o, ast.AST) else o
+
+@cache
+def file_tree(file):
+    "The same of a file that does not change meanwhile"
+    return plain(bare(Path(file).read_text()))
 
 def row(what, ours, peer, unit, goal, met, more=True):
     "A row of the table, from one number for each repeat of ours and of the peer; without a peer where that is `None`. The ratio is that of the means. `met` is `None` where there is no goal"
@@ -52,12 +58,12 @@ class Bench:
             if isinstance(o, ast.Name): yield from self.called(o.id, seen)
             if isinstance(o, ast.Constant) and isinstance(o.value, str) and o.value not in self.jobs:
                 yield from self.called(o.value, seen)
-                if o.value.endswith('.py'): yield plain(bare(self.file.with_name(o.value).read_text()))
+                if o.value.endswith('.py'): yield file_tree(self.file.with_name(o.value))
 
     def code(self, name, arm):
         "A number that changes with what is measured"
         j = self.jobs[name]
-        modules = [plain(bare((Path(cvkit.__file__).parent/f'{m}.py').read_text())) for m in j['modules']]
+        modules = [file_tree(Path(cvkit.__file__).parent/f'{m}.py') for m in j['modules']]
         return hashlib.sha1(repr((modules, [*self.called(name, set())], j['arms'][arm])).encode()).hexdigest()[:12]
 
     def job(self, arms, *modules, **same):

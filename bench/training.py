@@ -332,8 +332,9 @@ def on_chip(found):
             pairs.append((min((o for o in ours if o['valid']>=most-.01), key=lambda o: o['seconds']), max(theirs, key=lambda o: o['valid'])))
         if pairs:
             seconds,tests = ([[o[k] for o in side] for side in zip(*pairs)] for k in ('seconds','test'))
+            epochs = ', '.join(sorted({k.split()[1] for k,_ in peers}, key=int))
             ahead = np.mean(tests[0])>=np.mean(tests[1])
-            out.append(row(f'{name}: seconds of training to {np.mean(tests[0]):.3f} on the test, against {np.mean(tests[1]):.3f} by the best of `fine_tune`', *seconds, 's', 'a fifth', lambda a, b: a<=b/5 and ahead, more=False))
+            out.append(row(f'{name}: seconds of training to {np.mean(tests[0]):.3f} on the test, against {np.mean(tests[1]):.3f} by the best of `fine_tune` for {epochs} epochs', *seconds, 's', 'a fifth', lambda a, b: a<=b/5 and ahead, more=False))
     return out
 
 def main():

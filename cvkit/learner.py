@@ -138,7 +138,7 @@ def _loss(dls, head, n_out, loss_func, label_smoothing):
 def timm_learner(
     dls,                              # Fastai `DataLoaders` of images in [0, 1], not yet normalised
     arch='tf_efficientnet_lite0',     # Name of a timm model, a module, or a `Body`, which has its weights already
-    weights=None,                     # File, folder or name of the weights; random when `None`
+    weights=None,                     # File or folder of the weights, or `True` for those of the model hub; random when `None`
     n_out:int=None,                   # Outputs of the head; told by `dls` when `None`
     pool=None,                        # Pooling, one of `cvkit.heads.POOLS`, or a function from channels to a module; that of the family when `None`
     head='linear',                    # 'linear', 'cosine', 'arcface', 'cosface', or a module from pooled features to logits

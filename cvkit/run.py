@@ -422,12 +422,12 @@ def cvkit_run(
     target:str=None,                  # Label column; guessed when `None`
     group:str=None,                   # Column whose values stay on one side of every split
     arch:str='tf_efficientnet_lite0', # timm name
-    weights=None,                     # File, folder or name; found by `arch` when `None`; 'none' for random ones
+    weights=None,                     # File or folder; those of an installed package, or of the model hub, when `None`; 'none' for random ones
     minutes:float=None,               # Time for everything, at most until Kaggle ends the session; 60 when `None`
     epochs:float=None,                # Passes of fine-tuning; as many as fit into the minutes when `None`
     folds:int=1,                      # 1: a fifth is held out; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
-    flip:bool=None,                   # Whether images may be mirrored; told by held-out images when `None`, but no drawings of two colours
+    flip:bool=None,                   # Whether images may be mirrored; when `None` held-out images tell, and drawings of two colours never are
     cache:int=None,                   # Keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models
