@@ -137,7 +137,7 @@ VIEWS = [f'{a} {b}'.strip() or 'identity' for a in ('','zoom','top_left','top_ri
 def plain_learner(a, name, size, epochs, seed):
     "Plain fastai, trained by its script; it comes from there whole"
     out = empty(a.scratch/'tta')
-    subprocess.run([sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out/'s.csv', '--weights', a.weights, '--epochs', str(epochs), '--size', str(size), '--seed', str(seed), '--export', out/'learn'], check=True, capture_output=True)
+    subprocess.run([sys.executable, '-W', 'ignore', Path(__file__).with_name('plain_fastai.py'), a.data/name, out/'s.csv', '--weights', a.weights, '--epochs', str(epochs), '--size', str(size), '--seed', str(seed), '--export', out/'learn', *(['--no-flip'] if name=='omniglot_small' else [])], check=True, capture_output=True)
     return torch.load(out/'learn', weights_only=False),out
 
 @job({name: dict(name=name, size=size) for name,size in dict(trashnet=128, grocery=128, omniglot_small=96).items()}, 'tta', 'augment', 'learner', 'merge', epochs=4)

@@ -69,15 +69,25 @@ def _embedding(model, x):
     head = model[1] if isinstance(model, torch.nn.Sequential) else None
     return F.normalize(head.embed(x) if hasattr(head, 'embed') else x)
 
+_MOVED = .1 # share of their norm by which half precision may move the outputs of the first batch; of a sound model it is one or two hundredths
+
 def _says(learn, what, precision):
     "The function of a batch that gives `what`"
     if one_of('content', what, ('probs','embedding'))=='embedding' and not hasattr(learn.model, 'features'):
         raise CvkitError("The model has no `features` to take as an embedding: use a `timm_learner`, or give the model that method.")
     f,act = (learn.model,getattr(learn.loss_func, 'activation', lambda x: x)) if what=='probs' else (learn.model.features,partial(_embedding, learn.model))
-    kind = precision and dict(bf16=torch.bfloat16, fp16=torch.float16)[one_of('precision', precision, ('bf16','fp16'))]
-    def says(x, *columns):
+    half = precision and dict(bf16=torch.bfloat16, fp16=torch.float16)[one_of('precision', precision, ('bf16','fp16'))]
+    def under(kind, x, columns):
         with torch.autocast(x.device.type, kind) if kind else nullcontext(): out = f(x, *columns)
         return act(out.float())
+    kinds = [] if half else [None]
+    def says(x, *columns):
+        if kinds: return under(kinds[0], x, columns)
+        out,plain = (under(k, x, columns) for k in (half,None))
+        moved = float((out-plain).norm()/plain.norm())
+        kinds.append(half if moved<=_MOVED else None)
+        if not kinds[0]: warnings.warn(f"{precision} is left out: it moves what this model says of the first images by {moved:.0%} of its size. Channels that batch norm found no variance in do that, or numbers that are too large.")
+        return out if kinds[0] else plain
     return says
 
 def predict_views(
@@ -86,7 +96,7 @@ def predict_views(
     views=('identity','hflip'),  # As for `cvkit.augment.viewed`, or pairs of that and a size
     sizes=None,                  # Sizes at which the model gets each view: the longer side in pixels, in the shape of `dl`, or (height, width); that of `dl` when `None`
     what:str='probs',            # 'probs': the outputs after the activation of the loss; 'embedding': what the classifier is given, which is `model.features` or what a neck makes of it, of length 1
-    precision:str=None           # 'bf16' or 'fp16': compute under autocast, on a chip that has it; as the model does by itself when `None`
+    precision:str=None           # 'bf16' or 'fp16': compute under autocast, on a chip that has it, unless the first batch shows that it gives other answers; as the model does by itself when `None`
 ) -> tuple:                      # (view, side) -> float32 array (n, outputs), rows in the order of `dl`; and seconds for 1,000 images by (view, side), with those of reading
     "Predict every image in all views at all sizes, and read it once"
     says,standing = _says(learn, what, precision),_standing(dl)
