@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from sklearn.metrics import average_precision_score
-import cvkit.folds, cvkit.loaders, cvkit.oof, cvkit.runner, cvkit.tta, sets
+import cvkit.folds, cvkit.loaders, cvkit.runner, cvkit.tta, sets
 from cvkit.backbone import timm_body
 from cvkit.core import chip, seed_all
 from cvkit.curve import LearningCurve, thinned
@@ -78,7 +78,6 @@ def ledger(a, seed, n, c, folds, views, ids):
     apart = float(np.abs(merged.loc[theirs.index].to_numpy()-theirs.to_numpy()).max())
     some = np.random.default_rng(seed).choice(merged.index, ids, replace=False)
     del merged, theirs
-    cvkit.oof._list.cache_clear() # as in a new process
     found,took['some'] = timed(lambda: ours.get('valid', ids=some))
     theirs,took['peer_some'] = timed(peer.some, some)
     shutil.rmtree(home)
