@@ -311,7 +311,7 @@ def on_chip(found):
         if 'rounding' in o: out.append(row('the same, largest difference of a loss, against that of another number of threads', [o['apart']], [o['rounding']], 'share', 'at most 3 times', lambda a, b: a<=3*b, more=False))
     for k,mine in by.get('equal', {}).items():
         for j,peer,key in (('plain','plain fastai',k), ('linear','frozen features and a linear probe',k.partition(',')[0])):
-            peers = {size: o for size in (32,64,128,224) if (o := by.get(j, {}).get(f'{key}, {size} px'))}
+            peers = {size: o for size in (32,64,96,128,224) if (o := by.get(j, {}).get(f'{key}, {size} px'))}
             if not peers: continue
             best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
             took = f", which took {np.mean([o['seconds'] for o in peers[best].values()]):.0f} s" if j=='plain' else ''
