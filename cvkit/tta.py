@@ -69,7 +69,7 @@ def _embedding(model, x):
     head = model[1] if isinstance(model, torch.nn.Sequential) else None
     return F.normalize(head.embed(x) if hasattr(head, 'embed') else x)
 
-_MOVED = .1 # share of their norm by which half precision may move the outputs of the first batch; of a sound model it is one or two hundredths
+_MOVED = .1 # share of their norm by which half precision may move the outputs of the first batch
 
 def _says(learn, what, precision):
     "The function of a batch that gives `what`"
