@@ -9,6 +9,7 @@ import json, os, re, shutil, signal, subprocess, sys, time
 from collections import deque
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
@@ -28,6 +29,7 @@ from cvkit.margins import MarginLoss
 from cvkit.oof import Ledger
 from cvkit.parallel import DataParallel
 from cvkit.plan import Phase, Plan
+from cvkit.probe import crop, held_out_losses, mirror
 from cvkit.run import cvkit_run
 from cvkit.testing import digits_competition
 from record import Bench, count, row
@@ -126,6 +128,17 @@ def heads(a, seed, name, size, head, epochs):
     seconds = round(time.monotonic()-begun, 1)
     return dict(accuracies(a, learn, comp, name, held), **log_losses(a, learn, comp, name, held), seconds=seconds)
 
+# Which changes images bear
+
+@job({name: dict(name=name, size=size) for name,size in dict(digits=64, trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64).items()}, 'probe', 'learner', 'heads', 'headstart', 'loaders', 'augment')
+def bears(a, seed, name, size):
+    "By how much mirroring and crops multiply the loss of held-out images after a head start"
+    comp = Competition(digits_competition(a.scratch/'bears') if name=='digits' else a.data/name)
+    learn = timm_learner(comp.dataloaders(size, 32, fold=0, seed=seed), weights=a.weights)
+    learn.head_start()
+    base,*changed = (float(o.mean()) for o in held_out_losses(learn, lambda x: x, mirror, *(partial(crop, strength=s) for s in (.25,.5,1.))))
+    return dict(zip(('mirrored','crop_25','crop_50','crop_100'), (round(o/base, 3) for o in changed)))
+
 # A night that cannot be lost
 
 def process(a, command, *args):
@@ -214,7 +227,8 @@ def processes(a, seed, name):
 
 # The same minutes
 
-SIDES = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
+SIDES   = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
+WAY     = 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe'
 BUDGETS = [(name,minutes) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes]
 
 def submitted(a, name, command):
@@ -228,19 +242,19 @@ def submitted(a, name, command):
     sub,truth = (pd.read_csv(f, dtype=str).set_index('image').label for f in (out, a.answers/f'{name}.csv'))
     return out,p.stdout,dict(test=float((sub==truth[sub.index]).mean()), seconds=seconds)
 
-@job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS}, 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe')
+@job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS}, *WAY)
 def equal(a, seed, name, minutes, models=1):
     "Accuracy of `cvkit_run` after so many minutes for everything, from the folder of a competition to its submission"
-    out,_,scores = submitted(a, name, lambda out: ['cvkit_run', a.data/name, '--minutes', minutes, '--weights', a.weights, '--folds', models, '--seed', seed, '--out', out])
+    out,_,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', '-c', 'import sys; from cvkit.cli import main; sys.exit(main())', a.data/name, '--minutes', minutes, '--weights', a.weights, '--folds', models, '--seed', seed, '--out', out])
     score = json.loads((run_of(out)/'score.json').read_text())
     return dict(scores, valid=score['score'], **{k: score[k] for k in ('expected','low','high')})
 
-@job({f'trashnet, {m} minutes': dict(minutes=m) for m in (1,3,5,6,7,9,10)}, 'run', 'plan', 'runner', 'headstart', name='trashnet')
+@job({f'trashnet, {m} minutes': dict(minutes=m) for m in (1,3,5,6,7,9,10)}, *WAY, name='trashnet')
 def budget(a, seed, name, minutes):
     "Minutes between those of `equal`: are they kept, and what do they give?"
     return equal(a, seed, name, minutes)
 
-@job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS if minutes>=7}, 'run', 'plan', 'runner', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', models=5)
+@job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS if minutes>=7}, *WAY, models=5)
 def folds(a, seed, name, minutes, models):
     "The mean of so many models, each of a fold, in the minutes in which `equal` trains one"
     return equal(a, seed, name, minutes, models)

@@ -222,7 +222,7 @@ def augmented(
     painted = np.any([draws[k]!=0 for k in ('brightness','contrast','saturation','hue')], axis=0)
     hurt = np.any([draws[k]!=0 for k in _DAMAGES], axis=0)
     out = np.empty((len(imgs),*size,3), np.uint8)
-    for i,(img,b,v) in enumerate(zip(imgs, box.tolist(), view.tolist())): # plain numbers are several times faster here than numpy's
+    for i,(img,b,v) in enumerate(zip(imgs, box.tolist(), view.tolist())): # plain numbers, not numpy's
         x = resample(img, size, b, v, fill)
         if painted[i]: x = paint(np.ascontiguousarray(x), colour[i])
         if hurt[i]: x = damage(x, {k: v[i] for k,v in draws.items()})

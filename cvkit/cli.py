@@ -15,6 +15,8 @@ def _parser():
     p.add_argument('path', metavar='COMP', help='folder of the competition')
     p.add_argument('--metric', help='says which state is best, such as accuracy, macro_f1, log_loss, rmse (by the task: accuracy, macro_f1, rmse, qwk)')
     p.add_argument('--target', help='label column (guessed)')
+    p.add_argument('--task', help='single, multi, regression or ordinal (guessed)')
+    p.add_argument('--images', nargs='+', metavar='FOLDER', help='folders of the images, below COMP (found)')
     p.add_argument('--group', help='column whose values stay on one side of every split')
     p.add_argument('--arch', help='timm model (tf_efficientnet_lite0)')
     p.add_argument('--weights', help="file or folder of the weights, 'none' for random ones (those of an installed package, or of the model hub)")

@@ -34,7 +34,7 @@ class _SmallMap(torch.autograd.Function):
         (x,weight),(stride,pad) = ctx.saved_tensors,ctx.how
         n,c,h,w = x.shape
         dx = torch.nn.grad.conv2d_input(x.shape, weight, g, stride, pad, groups=c) if ctx.needs_input_grad[0] else None
-        a,b = (o.permute(0,2,3,1).reshape(-1,c).t().contiguous().view(c,n,-1) for o in (x,g)) # the matrix product is several times slower where channels come last
+        a,b = (o.permute(0,2,3,1).reshape(-1,c).t().contiguous().view(c,n,-1) for o in (x,g)) # a product per channel wants its numbers side by side
         pairs = (a.transpose(1,2)@b).flatten(1)
         return dx, (pairs@_taps(h, w, weight.shape[-1], stride, pad).to(pairs)).view_as(weight), None, None
 

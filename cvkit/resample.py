@@ -39,12 +39,21 @@ def shrunk(
     return img[:h,:w].reshape(h//k, k, w//k, k, 3).mean((1,3)).round().astype(np.uint8)
 
 # %% ../nbs/10_resample.ipynb #c011
+def _means(x, n, axis):
+    "The means of `n` equal parts of `x` along `axis`, whose borders may lie within a pixel"
+    x = np.moveaxis(x, axis, 0)
+    at = np.linspace(0, len(x), n+1)
+    whole = np.minimum(at.astype(int), len(x)-1)
+    sums = np.concatenate([np.zeros_like(x[:1]), x.cumsum(0)])[whole]+(at-whole)[:,None,None]*x[whole]
+    return np.moveaxis(np.diff(sums, axis=0)*n/len(x), 0, axis)
+
 def _scaled(img, size):
     "`img` at `size`: by the mean of areas where it shrinks by half or more, else linear"
     (h,w),(h0,w0) = size,img.shape[:2]
     if cv2 := opencv(): return cv2.resize(img, (w,h), interpolation=cv2.INTER_AREA if h0*w0>=4*h*w else cv2.INTER_LINEAR)
+    if h0*w0>=4*h*w and h<=h0 and w<=w0: return _means(_means(img.astype(np.float32), h, 0), w, 1).round().astype(np.uint8)
     x = torch.from_numpy(np.array(img)).permute(2,0,1)[None] # a copy: a cache gives what cannot be written
-    return F.interpolate(x, (h,w), mode='bilinear', antialias=h0*w0>=4*h*w)[0].permute(1,2,0).numpy()
+    return F.interpolate(x, (h,w), mode='bilinear')[0].permute(1,2,0).numpy()
 
 def _warped(img, size, m, fill):
     "`img` at the places that `m` says"

@@ -178,16 +178,18 @@ def _next_side(sides, fits, fails, left):
     if not larger: return None
     return next((s for s in larger if fails==math.inf and need*(s/side)**2>left/4), larger[-1])
 
-def _time_for(run, fold, learn, n_predict, end):
-    "Seconds for training and predicting until `end` in `time.monotonic()`, and the side of the images that fits; raise when not even a head start does"
+def _time_for(run, fold, learn, n_predict, begun, share, spare=0):
+    "Seconds for training and predicting in this `share` of the minutes, which began at `begun`, but for `spare` ones, and the side of the images that fits; raise when not even a head start does"
+    end = begun+60*run.asked['minutes']*share-spare
     views = _views(run.flip)
     if run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict: size,each,view = run.size,*_seconds_per_image(learn, views)
     else: size,each,view = _affordable(learn, run.size, views, n_predict, end)
     run.views[str(fold)] = view
     need = each*(len(learn.dls.train_ds)+1.2*n_predict)+5
     if need>end-time.monotonic():
-        raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images takes about {need/60:.1f} here. "
-                         f"Give at least {1.5*need/60+.1:.1f} minutes, or a smaller size than {size}.")
+        enough = (time.monotonic()-begun+1.5*need+spare)/share/60+.1
+        raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images of one fold takes about {need/60:.1f} here. "
+                         f"Give at least {enough:.1f} minutes, or a smaller size than {size}.")
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
@@ -279,7 +281,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun+now[1]-5*bool(decides(comp)))
+    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, 5*bool(decides(comp)))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     run.save(folder)
@@ -420,6 +422,8 @@ def cvkit_run(
     path,                             # Folder of the competition
     metric:str=None,                  # Name of the metric; guessed from the task when `None`
     target:str=None,                  # Label column; guessed when `None`
+    task:str=None,                    # 'single', 'multi', 'regression' or 'ordinal'; guessed when `None`
+    images=None,                      # Folder or folders of the images below that of the competition; found when `None`
     group:str=None,                   # Column whose values stay on one side of every split
     arch:str='tf_efficientnet_lite0', # timm name
     weights=None,                     # File or folder; those of an installed package, or of the model hub, when `None`; 'none' for random ones
@@ -438,10 +442,11 @@ def cvkit_run(
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
     begun = begun or time.monotonic()
+    if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
     if from_run: return submit_from(path, from_run, out)
     if resume: return go_on(path, resume, out, minutes, devices, begun)
     asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k!='begun'}
-    comp = Competition(path, metric=metric, target=target, group=group)
+    comp = Competition(path, metric=metric, target=target, task=task, images=images, group=group)
     print(comp)
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), 'cosine' if comp.task=='single' else 'linear', guess_flip(comp) if flip is None else flip)
