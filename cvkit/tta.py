@@ -30,7 +30,7 @@ def _random(view):
     names = view.split()
     found = [o for o in names if re.fullmatch(r'random\d+', o)]
     if len(found)>1: raise CvkitError(f"The view '{view}' has two random parts: take one of them.")
-    return int(found[0][6:]) if found else None,' '.join(o for o in names if o not in found) or 'identity'
+    return (int(found[0][6:]),' '.join(o for o in names if o not in found) or 'identity') if found else (None,view)
 
 def share_of(
     view:str # As for `predict_views`
