@@ -104,7 +104,7 @@ def _embedding(model, x):
     head = model[1] if isinstance(model, torch.nn.Sequential) else None
     return F.normalize(head.embed(x) if hasattr(head, 'embed') else x)
 
-_MOVED = .1 # share of their norm by which half precision may move the outputs of the first batch
+_MOVED = .3 # share of their norm by which half precision may move the outputs of the first batch: .13 where the score stayed as it was (trashnet), .9 where it fell (omniglot_small)
 
 def _says(learn, what, precision):
     "The function of a batch that gives `what`"
