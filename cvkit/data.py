@@ -260,7 +260,8 @@ class Competition:
 def _images(self:Competition):
     "The images that count"
     ext, homes = self.given.get('ext'), self.given.get('images', '')
-    exts, homes = {'.'+ext.lower().lstrip('.')} if ext else IMAGE_EXTS, [homes] if isinstance(homes, str) else homes
+    exts, homes = {'.'+ext.lower().lstrip('.')} if ext else IMAGE_EXTS, [homes] if isinstance(homes, (str,Path)) else homes
+    homes = [Path(h).as_posix().strip('/').removeprefix('.') for h in homes]
     tree = {d: names for d,names in list_images(self.path, exts).items()
             if any(f'{d}/'.startswith(f'{h}/'.lstrip('/')) for h in homes)}
     if not tree and self.given.keys() & {'images','ext'}:

@@ -104,6 +104,7 @@ def pseudo_run(
 ) -> Path:              # The folder of a run with the round that stays
     "Label, train once more with the labels, and submit the round that is better on labelled held-out rows"
     begun,of = begun or time.monotonic(),Path(of).resolve()
+    if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a round: give more than 0, or leave them out.")
     first = _finished(path, of)
     comp,own = Competition(path, **first.comp),rows is None
     rows = _to_label(comp, rows, allowed)

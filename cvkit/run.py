@@ -178,8 +178,8 @@ def _next_side(sides, fits, fails, left):
     if not larger: return None
     return next((s for s in larger if fails==math.inf and need*(s/side)**2>left/4), larger[-1])
 
-def _time_for(run, fold, learn, n_predict, begun, share, spare=0):
-    "Seconds for training and predicting in this `share` of the minutes, which began at `begun`, but for `spare` ones, and the side of the images that fits; raise when not even a head start does"
+def _time_for(run, fold, learn, n_predict, begun, share, spare=0, rounds=1):
+    "Seconds for training and predicting in this `share` of the minutes, which began at `begun`, but for `spare` ones, and the side of the images that fits; raise when not even a head start does, with the minutes for `rounds` of folds"
     end = begun+60*run.asked['minutes']*share-spare
     views = _views(run.flip)
     if run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict: size,each,view = run.size,*_seconds_per_image(learn, views)
@@ -187,7 +187,7 @@ def _time_for(run, fold, learn, n_predict, begun, share, spare=0):
     run.views[str(fold)] = view
     need = each*(len(learn.dls.train_ds)+1.2*n_predict)+5
     if need>end-time.monotonic():
-        enough = (time.monotonic()-begun+1.5*need+spare)/share/60+.1
+        enough = (time.monotonic()-begun+rounds*(1.5*need+spare))/60+.1
         raise CvkitError(f"{run.asked['minutes']:g} minutes are too short: to read and predict all images of one fold takes about {need/60:.1f} here. "
                          f"Give at least {enough:.1f} minutes, or a smaller size than {size}.")
     if size<run.size:
@@ -281,7 +281,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, 5*bool(decides(comp)))
+    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, 5*bool(decides(comp)), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     run.save(folder)

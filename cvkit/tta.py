@@ -51,10 +51,10 @@ def placed(
     l,t,r,b = boxes(draws, [(w,h)]*n, [(0,0,w,h)]*n).T
     whole = np.tile(np.eye(3), (n,1,1)) # from the box to the image
     whole[:,0,0],whole[:,0,2],whole[:,1,1],whole[:,1,2] = (r-l)/w,(l+r)/w-1,(b-t)/h,(t+b)/h-1
-    m = torch.tensor(whole@place_views(draws, (r-l)/(b-t)), dtype=x.dtype, device=x.device)
-    down,across = ((2*torch.arange(o, dtype=x.dtype, device=x.device)+1)/o-1 for o in (h,w))
-    places = torch.stack([across.expand(h, w), down[:,None].expand(h, w), torch.ones_like(m[0,0,0]).expand(h, w)], -1)@m.mT[:,None]
-    return F.grid_sample(x, places[...,:2]/places[...,2:], padding_mode='reflection', align_corners=False)
+    m = torch.tensor(whole@place_views(draws, (r-l)/(b-t)), dtype=torch.float32, device=x.device)[:,None,None]
+    down,across = ((2*torch.arange(o, device=x.device)[:,None]+1)/o-1 for o in (h,w))
+    places = m[...,0]*across+m[...,1]*down[:,None]+m[...,2] # in single precision, whatever computes
+    return F.grid_sample(x.float(), places[...,:2]/places[...,2:], padding_mode='reflection', align_corners=False).to(x.dtype)
 
 def _viewed(x, view, size=None, first=0):
     "As `cvkit.augment.viewed`, and random views, where the images are those from place `first` on"
