@@ -1,4 +1,4 @@
-"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, fixed views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part, pseudo-labels against none, lists of nearest drawings against class means.
+"""What stands on predictions, measured side by side with what users have instead: the ledger against pandas and Parquet, views against fastai's `tta`, label errors against cleanlab, estimates before the test against a random held-out part, pseudo-labels against none, lists of nearest drawings against class means.
 
     python bench/predict.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3] [--scratch FOLDER]
 
