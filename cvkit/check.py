@@ -80,6 +80,7 @@ def check_images(
 
 # %% ../nbs/07_check.ipynb #c013
 ADVICE = {
+    "no image lies below it":                      "is the folder's name right?",
     "label is empty":                              "left out of training",
     "id is repeated":                              "the first row counts",
     "id is repeated with another label":           "decide for one",

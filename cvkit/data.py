@@ -262,12 +262,14 @@ def _images(self:Competition):
     ext, homes = self.given.get('ext'), self.given.get('images', '')
     exts, homes = {'.'+ext.lower().lstrip('.')} if ext else IMAGE_EXTS, [homes] if isinstance(homes, (str,Path)) else homes
     homes = [Path(h).as_posix().strip('/').removeprefix('.') for h in homes]
-    tree = {d: names for d,names in list_images(self.path, exts).items()
-            if any(f'{d}/'.startswith(f'{h}/'.lstrip('/')) for h in homes)}
+    there = list_images(self.path, exts)
+    below = {h: {d for d in there if f'{d}/'.startswith(f'{h}/'.lstrip('/'))} for h in homes}
+    tree = {d: names for d,names in there.items() if d in set().union(*below.values())}
     if not tree and self.given.keys() & {'images','ext'}:
         wanted = f"({', '.join(sorted(exts))}) below {', '.join(homes) or '.'}"
         raise CvkitError(f"There are no images {wanted} in {self.path}: "
                          f"there are some in {', '.join([*list_images(self.path)][:5]) or 'no folder'}.")
+    if 'images' in self.given: self._find("no image lies below it", 'images', [h for h in homes if not below[h]])
     return tree
 
 # %% ../nbs/03_data.ipynb #c043
