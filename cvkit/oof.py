@@ -102,8 +102,17 @@ class Ledger:
             block = dict(block, ids=_keep_list(self.path, ids), names=_keep_list(self.path, names))
             with _index(self.path) as db:
                 db.execute(_TABLE)
-                db.execute(f"INSERT INTO blocks VALUES ({','.join('?'*len(_LINE))})", [block[o] for o in _LINE])
-        except BaseException: (self.path/block['file']).unlink(missing_ok=True); raise
+                db.execute(f"INSERT OR IGNORE INTO blocks VALUES ({','.join('?'*len(_LINE))})", [block[o] for o in _LINE]) # another process may have it from this object
+        except BaseException:
+            if not self._counts(block['file']): (self.path/block['file']).unlink(missing_ok=True)
+            raise
+
+    def _counts(self, file):
+        "Whether the index has a line of `file`, or may have one because it cannot be read now"
+        if not (self.path/'index.db').exists(): return False
+        try:
+            with _index(self.path) as db: return db.execute('SELECT 1 FROM blocks WHERE file=?', [file]).fetchone() is not None
+        except (OSError, sqlite3.DatabaseError) as e: return 'no such table' not in str(e)
 
 # %% ../nbs/40_oof.ipynb #c013
 @patch
@@ -116,7 +125,7 @@ def blocks(self:Ledger) -> pd.DataFrame:
         except sqlite3.OperationalError as e: # of a first line that the disk refused a file without a table is left
             if 'no such table' not in str(e): raise CvkitError(f"{self.path/'index.db'} cannot be read now ({e}): try again.")
         except sqlite3.DatabaseError as e: raise CvkitError(f"{self.path/'index.db'} is damaged ({e}): remove the folder and predict again.")
-    return pd.DataFrame(lines, columns=_LINE).sort_values('time', ignore_index=True)
+    return pd.DataFrame(lines, columns=_LINE).drop_duplicates('file').sort_values('time', ignore_index=True)
 
 @patch
 def _read(self:Ledger, line):
