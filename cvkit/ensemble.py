@@ -6,6 +6,7 @@
 __all__ = ['greedy', 'nested', 'Blend']
 
 # %% ../nbs/42_ensemble.ipynb #c002
+import warnings
 from dataclasses import dataclass
 import numpy as np, pandas as pd
 from fastcore.basics import patch
@@ -64,10 +65,13 @@ class Blend:
         "The blend of `members`: predictions by id for each, as from `Ledger.members`"
         members = {_name(k): o for k,o in members.items()}
         if lost := set(self.weights.index)-set(members): raise CvkitError(f"The blend takes {', '.join(self.weights.index)}, and there is no {', '.join(sorted(lost))}: predict with the same members.")
-        first = members[self.weights.index[0]]
-        stack = [members[o].reindex(index=first.index, columns=first.columns).values for o in self.weights.index]
-        if any(np.isnan(o).any() for o in stack) or any(len(members[o])!=len(first) for o in self.weights.index): raise CvkitError("The members have not predicted the same images: predict what is missing.")
-        return pd.DataFrame(merge(stack, self.how, self.weights.values, self.task), first.index, first.columns)
+        weights = self.weights[self.weights>0]
+        first,*more = (members[o] for o in weights.index)
+        ids = first.index.append([o.index for o in more]).unique()
+        if (short := min(map(len, (first,*more))))<len(ids)/2: raise CvkitError(f"A member has predicted {short} of {len(ids)} images: predict the same ones with all members.")
+        stack = [o.reindex(index=ids, columns=first.columns).to_numpy() for o in (first,*more)]
+        if (lost := np.any([np.isnan(o).any(1) for o in stack], axis=0)).any(): warnings.warn(f"{lost.sum()} of {len(ids)} images, such as '{ids[lost.argmax()]}', are not predicted by all members, which do not predict what they cannot read: there the others speak.")
+        return pd.DataFrame(merge(stack, self.how, weights.to_numpy(), self.task), ids, first.columns)
 
 # %% ../nbs/42_ensemble.ipynb #c016
 @patch

@@ -48,7 +48,14 @@ def merge(
     weights=None,      # Of the members, at least 0; all alike when `None`
     task:str='single'  # 'single', 'multi', 'ordinal' or 'regression'
 ) -> np.ndarray:       # (rows, columns)
-    "The weighted mean of `stack`, in the space of `how`"
+    "The weighted mean of `stack`, in the space of `how`; of the members that are numbers, where others are NaN"
     weights = np.ones(len(stack)) if weights is None else np.asarray(weights, np.float64)
     if len(weights)!=len(stack) or weights.min()<0 or not weights.sum()>0: raise CvkitError(f"Weights {weights.tolist()} do not fit {len(stack)} members: give one of at least 0 for each, and not all 0.")
-    return back(sum(w/weights.sum()*into(o, how, task) for w,o in zip(weights, stack) if w), how, task)
+    total,silent = 0.,0. # of NaN: the weight of those who say it
+    for w,o in zip(weights/weights.sum(), stack):
+        if not w: continue
+        part = w*into(o, how, task)
+        if (lost := np.isnan(part)).any(): part[lost],silent = 0,silent+w*lost
+        total = total+part
+    if np.ndim(silent): total[silent>1-1e-9] = np.nan; total /= np.maximum(1-silent, 1e-9)
+    return back(total, how, task)

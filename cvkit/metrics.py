@@ -33,6 +33,7 @@ def _f1(average, y, p):
 
 def _losses(y, p, least=1e-15):
     "The log loss of each row; of a row that has one class no table of all is made"
+    if p.size and (p.min()<-1e-3 or y.ndim==2 and p.max()>1.001): raise CvkitError(f"'log_loss' got numbers from {p.min():.3g} to {p.max():.3g}, which are no probabilities: take a loss with an `activation`, such as fastai's `CrossEntropyLossFlat`.")
     if y.ndim==2:
         p = np.clip(p.astype(float), least, 1-least)
         return -(y*np.log(p) + (1-y)*np.log(1-p)).mean(1)

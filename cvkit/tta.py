@@ -56,14 +56,20 @@ def placed(
     places = m[...,0]*across+m[...,1]*down[:,None]+m[...,2] # in single precision, whatever computes
     return F.grid_sample(x.float(), places[...,:2]/places[...,2:], padding_mode='reflection', align_corners=False).to(x.dtype)
 
-def _viewed(x, view, size=None, first=0):
-    "As `cvkit.augment.viewed`, and random views, where the images are those from place `first` on"
+def _viewed(x, view, size=None, keys=None):
+    "As `cvkit.augment.viewed`, and random views, by the `keys` of the rows or of their images"
     number,view = _random(view)
     if number is not None:
-        flat = x.reshape(-1, *x.shape[-3:])
-        each = len(flat)//len(x) # images a row
-        x = placed(flat, _PLACES.draw(np.arange(first*each, (first+len(x))*each, dtype=np.uint64), number)).reshape(x.shape)
+        flat,keys = x.reshape(-1, *x.shape[-3:]),np.arange(len(x), dtype=np.uint64) if keys is None else keys
+        if keys.size<len(flat): each = np.uint64(len(flat)//len(x)); keys = keys[:,None]*each+np.arange(each, dtype=np.uint64)
+        x = placed(flat, _PLACES.draw(keys.ravel(), number)).reshape(x.shape)
     return viewed(x, view, size)
+
+def _keys(dl):
+    "What `dl` knows its rows by, (n,) or (n, images a row): their ids, or their places"
+    rows = getattr(getattr(dl, 'dataset', None), 'items', None)
+    known = 'key' in (getattr(getattr(rows, 'dtype', None), 'names', None) or ()) and not getattr(dl, 'shuffle', False)
+    return rows['key'] if known else np.arange(len(dl.dataset) if hasattr(dl, 'dataset') else dl.n, dtype=np.uint64)
 
 
 # %% ../nbs/41_tta.ipynb #c007
@@ -140,11 +146,12 @@ def predict_views(
     if twice := [o for o in sides if sides.count(o)>1]: raise CvkitError(f"The view {twice[0][0]} is wanted at two sizes whose longer side is {twice[0][1]}, by which it is named: ask for one after the other.")
     reading = _reading(standing, wanted)
     took,named,at = dict.fromkeys(['reading',*wanted], 0.),{},Counter()
+    keys = _keys(dl)
     def seen(key, x, *columns):
         begun,(view,size) = time.perf_counter(),key
         size = size or _aim(x, standing, reading)
         named[key] = view,max(size)
-        out = says(_viewed(x, view, size, at[key]), *columns).cpu()
+        out = says(_viewed(x, view, size, keys[at[key]:at[key]+len(x)]), *columns).cpu()
         at[key] += len(x)
         took[key] += time.perf_counter()-begun
         return out
@@ -278,7 +285,8 @@ def choose_views(self:Ledger,
 ) -> Views:
     "Add views to the best one as long as they help on the held-out rows, move answers and fit into the seconds"
     one_of('way to merge', how, MERGES)
-    metric,judge = get_metric(metric or comp.metric),get_metric('log_loss') if comp.task in ('single','multi') else comp.metric
+    metric = get_metric(metric or comp.metric)
+    judge = metric if how=='ranks' else get_metric('log_loss') if comp.task in ('single','multi') else comp.metric
     ids,y,members = self.in_common(comp, ('view','size'), **kw)
     groups = groups_of(comp, ids)
     best = lambda keys: max(keys, key=lambda k: judge(y, members[k])*(1 if judge.maximize else -1))
@@ -290,7 +298,7 @@ def choose_views(self:Ledger,
     first = first or best(fits)
     rows,taken,worth = [],[],True
     for k,preds,gain,error in one_by_one({k: into(o, how, comp.task) for k,o in members.items()}, y, judge, first, how, comp.task, most, lambda taken: not seconds or _cost(seconds, taken)<=most_seconds, groups):
-        moved = _moved(comp.task, before, preds, np.std(y)) if rows else 1.
+        moved = _moved(*(('regression',before,preds,np.std(preds)) if how=='ranks' else (comp.task,before,preds,np.std(y)))) if rows else 1.
         taken.append(k)
         worth,before = worth and (not rows or gain>sure*error and moved>=least),preds
         low,high = interval(bootstrap(metric, y, preds, groups), about=(score := metric(y, preds)))
