@@ -191,7 +191,9 @@ def guess_form(
     if sample is None or sample.shape[1]<2: return usual, f"usual for {task}"
     col, values = sample.columns[1], sample.iloc[:,1]
     if task=='regression': return 'targets', f"{sample.shape[1]-1} columns of numbers"
-    if sample.shape[1]>2: return 'probs', f"{sample.shape[1]-1} columns"
+    if sample.shape[1]>2:
+        whole = task=='multi' and all(map(pd.api.types.is_integer_dtype, sample.dtypes.iloc[1:]))
+        return 'probs', f"{sample.shape[1]-1} columns{', whole numbers: 0 or 1 of each label, unless the metric ranks, as auc does' if whole else ''}"
     if metric.name[:4] in ('map@','top@'): return 'ranked', f"the metric is {metric.name}"
     if task=='multi': return 'words', "one column"
     lists = values.dropna().astype(str).drop_duplicates().str.split()
@@ -199,9 +201,10 @@ def guess_form(
     if any(len(o)>1 and ' '.join(o) not in known and known & set(o) for o in lists):
         return 'ranked', "several labels a row"
     if len(classes)==2:
-        if pd.api.types.is_float_dtype(values) and (values%1).any(): return 'prob', "fractions in the sample"
+        of = f", probabilities of '{classes[-1]}', the last of `classes`"
         if col in classes: return 'prob', f"the column is the class {col}"
-        if metric.name in ('auc','average_precision','log_loss'): return 'prob', f"the metric is {metric.name}"
+        if pd.api.types.is_float_dtype(values) and (values%1).any(): return 'prob', f"fractions in the sample{of}"
+        if metric.name in ('auc','average_precision','log_loss'): return 'prob', f"the metric is {metric.name}{of}"
     return 'label', "one column"
 
 # %% ../nbs/03_data.ipynb #c036

@@ -37,7 +37,9 @@ def label_quality(
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
         if y.ndim==2:
-            lists = [np.flatnonzero(o).tolist() for o in y]
+            open_ = ~y.all(0) # a label that all rows have leaves nothing to doubt, and cleanlab without a second class
+            if not open_.any(): return np.ones(len(y)),np.zeros(len(y), bool)
+            lists,probs = [np.flatnonzero(o).tolist() for o in y[:,open_]],probs[:,open_]
             found = lab.multilabel_classification.get_label_quality_scores(lists, probs, method=method),lab.multilabel_classification.filter.find_label_issues(lists, probs, n_jobs=1)
         else:
             probs = probs/probs.sum(1, keepdims=True)

@@ -214,7 +214,7 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
     learn,said = fit(more, held, weights),{}
     for kind,df in (('valid',own),('test',comp.test)):
         if len(df) and len(p := by_row(learn, comp, df, views)): said[kind] = p; ledger.add(p.index, p.values, kind, fold=fold, run=run)
-    if not ('test' in said and rows.index.equals(comp.test.index.unique())): said['test'] = by_row(learn, comp, rows, views)
+    if not ('test' in said and rows[['image']].equals(comp.test[['image']])): said['test'] = by_row(learn, comp, rows, views)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
     for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS)
 

@@ -14,7 +14,8 @@ from .data import Competition
 from .learner import outputs
 from .scores import bootstrap, interval
 from .sheet import sheet
-import cvkit.folds, cvkit.loaders
+from .folds import levels
+import cvkit.loaders
 
 # %% ../nbs/44b_shift.ipynb #c005
 def image_features(
@@ -22,10 +23,11 @@ def image_features(
     comp,   # A `Competition`
     df      # Rows of `comp.train` or `comp.test`
 ) -> pd.DataFrame: # By id; the mean where a row has several images
-    "Pooled features of each row"
+    "Pooled features of each row that has an image that can be read"
     items = comp.items(df)
     found = outputs(learn, learn.dls.test_dl(items), dict(features=learn.model.features))['features']
-    return pd.DataFrame(found, items.index).groupby(level=0, sort=False).mean().astype(np.float32)
+    seen = ~items.image.isin(list(getattr(learn.dls, 'unreadable', ()))).to_numpy()
+    return pd.DataFrame(found[seen], items.index[seen]).groupby(level=0, sort=False).mean().astype(np.float32)
 
 def told_apart(
     a, b,           # Features (n, d) and (m, d) of two sets
@@ -41,7 +43,7 @@ def told_apart(
     from sklearn.preprocessing import StandardScaler
     x,y = np.concatenate([a,b]).astype(np.float32),np.r_[np.zeros(len(a), int),np.ones(len(b), int)]
     groups = np.arange(len(x)) if together is None else np.asarray(together)
-    if min(len(a),len(b))<2*parts: raise CvkitError(f"{len(a)} and {len(b)} rows are too few to tell apart in {parts} parts: take fewer parts, or more rows.")
+    if min(len(a),len(b))<2*parts: raise CvkitError(f"{len(a)} and {len(b)} rows are too few to tell apart in {parts} parts: {2*parts} of each are needed.")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=200, class_weight='balanced'))
     p = cross_val_predict(model, x, y, groups=groups, cv=StratifiedGroupKFold(parts, shuffle=True, random_state=seed), method='predict_proba')[:,1]
     return float(roc_auc_score(y, p)),bootstrap(lambda y,p: roc_auc_score(y, p) if 0<y.sum()<len(y) else np.nan, y, p, groups),p
@@ -141,13 +143,15 @@ def folds_by_look(self:Competition,
     parts:int=5,   # Groups of each class at most
     seed:int=0     # Of ties
 ) -> pd.Series:    # Fold by id
-    "Folds that hold out whole groups of rows of a class that look alike"
-    if self.task=='regression': raise CvkitError("Folds by look part classes into groups: for numbers take `comp.folds`, or a group column.")
-    codes = _codes(self.y(self.train.loc[features.index]))
+    "Folds that hold out whole groups of rows of a class, or of a level of numbers, that look alike"
+    y = self.y(self.train.loc[features.index])
+    codes = levels(y[:,0], k) if self.task=='regression' else _codes(y)
     together = pd.Series(self.together(), self.train.index)[features.index].to_numpy()
     groups = visits(codes, features, parts, together, seed)
     if (n := len(set(groups)))<k: raise _TooFew(f"The training rows fall into {n} groups of one class and look, too few for {k} folds: take fewer folds, or more `parts`.")
-    return pd.Series(_dealt(groups, codes, k, np.random.default_rng(seed)), features.index, name='fold')
+    fold = pd.Series(_dealt(groups, codes, k, np.random.default_rng(seed)), features.index, name='fold')
+    rest = self.train.index.difference(features.index, sort=False) # images that cannot be read have no look
+    return pd.concat([fold,self.folds(k, seed=seed)[rest]]) if len(rest) else fold
 
 # %% ../nbs/44b_shift.ipynb #c019
 @patch
@@ -160,14 +164,14 @@ def folds_like_test(self:Competition,
 ) -> tuple:      # Fold by id; and a table: of each way its area under the curve, fold 0 against the others, and how far it is from that of the test
     "The folds whose held-out rows are told from the others most nearly as the test is told from the training rows"
     there = self.shift(train, test, seed)
-    ways = {'at random': self.folds(k, seed=seed)[train.index]}
+    ways = {'at random': self.folds(k, seed=seed)}
     for n in parts if there.shifted else ():
         try: ways[f'{n} groups a class'] = self.folds_by_look(train, k, n, seed)
         except _TooFew: pass
     together,rows = pd.Series(self.together(), self.train.index)[train.index].to_numpy(),{}
     for name,fold in ways.items():
-        held = fold.to_numpy()==0
-        auc = told_apart(train.to_numpy()[~held], train.to_numpy()[held], np.r_[together[~held],together[held]], seed=seed)[0]
+        held = fold[train.index].to_numpy()==0
+        auc = told_apart(train.to_numpy()[~held], train.to_numpy()[held], np.r_[together[~held],together[held]], min(_PARTS, held.sum()//2, (~held).sum()//2), seed)[0]
         rows[name] = dict(auc=auc, test=there.auc, apart=abs(auc-there.auc))
     table = pd.DataFrame.from_dict(rows, orient='index')
     return ways[table.apart.idxmin()],table

@@ -197,6 +197,9 @@ def check_submission(
     _check_ids(comp, pd.Index(df[want[0]]))
     v = df.set_index(want[0])
     _refuse(v.isna().any(axis=1), "has empty fields", "fill them, for example with the training prior")
+    if comp.form in _CHECKS:
+        v = v.apply(pd.to_numeric, errors='coerce')
+        _refuse(v.isna().any(axis=1), "has fields that are no numbers", "give predictions, and no names")
     _CHECKS.get(comp.form, _check_labels)(comp, v)
 
 # %% ../nbs/46_submit.ipynb #c033

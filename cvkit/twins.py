@@ -13,6 +13,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from .core import CvkitError
 from .data import Competition
+from .files import unreadable
 from .fingerprints import near_links
 from .search import nearest
 from .sheet import sheet
@@ -42,7 +43,10 @@ def _by_features(features, items, least, k):
     cos,at = nearest(features, k=min(k, len(items)-1))
     a,b = np.repeat(np.arange(len(items)), at.shape[1]),at.ravel()
     pairs,first = np.unique(np.sort(np.stack([a,b], 1)[cos.ravel()>=least], 1), axis=0, return_index=True)
-    return pairs,cos.ravel()[cos.ravel()>=least][first]
+    at = np.unique(pairs)
+    bad = list(unreadable(dict(zip(at, items.image.iloc[at])))) # all of them look like one another
+    fine = ~np.isin(pairs, bad).any(1)
+    return pairs[fine],cos.ravel()[cos.ravel()>=least][first][fine]
 
 def _label_names(classes, y):
     classes = np.array(classes)
