@@ -83,7 +83,8 @@ def set_bs(
         raise CvkitError("The training loader has no `bs` to turn: make it a fastai `DataLoader` with a batch size.")
     if not isinstance(bs, Integral) or not 1<=bs<=dl.n:
         raise CvkitError(f"There are {dl.n} training images for batches of {bs}: give 1 to {dl.n}.")
-    dl.bs = int(bs)
+    cores = getattr(dls, 'cores', 1) # of a TPU, which deals out what they divide
+    dl.bs = max(cores, int(bs)//cores*cores)
 
 # %% ../nbs/13_dials.ipynb #c020
 _RANDOM = (RandomResizedCrop, FlipItem, Frame)

@@ -120,8 +120,9 @@ class RunPlan(Turning, Light):
         self.plan_again(self.passed, validated=False) # now, since nothing is trained after an estimate
         if over := self.over(self.valid+self.step): self.close(self.passed) # there is no time for another epoch after its validation
         if over or self.epoch+1 in self.starts: self.estimate()
-    def before_validate(self): self.asked = self.clock()
+    def before_validate(self): self.asked = self.clock(); self.smooth(None) # all phases are judged by one loss
     def after_validate(self):
+        self.smooth(self.phase.label_smoothing)
         if self.asked is not None and not self.memory.read: self.validated(self.clock()-self.asked)
         self.asked = None
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
@@ -258,14 +259,19 @@ def set_learn(self:RunPlan, hypers, smoothing):
     for o,v in zip(smoothed(self.learn.loss_func), smoothing): o.label_smoothing = v
 
 @patch
+def smooth(self:RunPlan, share):
+    "Label smoothing by this share, or as the learner has it"
+    for o,own in zip(smoothed(self.learn.loss_func), self.was[4]): o.label_smoothing = own if share is None else share
+
+@patch
 def turn(self:RunPlan, pos):
     "Everything for this epoch, whatever its place in the whole"
-    p, n, (hypers,smoothing) = self.phase, self.dls.train.n, self.was[3:]
+    p, n, hypers = self.phase, self.dls.train.n, self.was[3]
     now = p.at(self.epoch-self.starts[self.at], self.was[1])
     set_size(self.dls, now['size'], p.valid_size or p.size); set_augment(self.dls, now['augment']*(self.was[2] or 0))
     if (bs := min(n, now['bs']))!=self.dls.train.bs: set_bs(self.dls, bs)
     self.factor, self.blend.p, self.memory.views = now['rate'], now['mix'], p.views
-    self.set_learn({**hypers, **({} if p.wd is None else dict(wd=p.wd))}, smoothing if p.label_smoothing is None else [p.label_smoothing]*len(smoothing))
+    self.set_learn({**hypers, **({} if p.wd is None else dict(wd=p.wd))}, []); self.smooth(p.label_smoothing)
     if not p.ema: self.average.finish() # the next phase goes on from it
     self.average.run,self.average.decay = bool(p.ema),p.ema
 
@@ -316,7 +322,7 @@ def worse(self:RunPlan, log):
     "Whether the phase that ends with `log` made held-out rows worse than the best before it, by more than a standard error; never for the last one, whose best state counts anyway"
     p = self.phase
     if self.before is None or self.last or self.epoch+1!=self.starts[self.at+1]: return False
-    if len({(o.valid_size or o.size, self.monitor or o.label_smoothing) for o in self.phases})>1: return False # not to be compared
+    if len({o.valid_size or o.size for o in self.phases})>1: return False # not to be compared
     return not self.score(log)>=self.before-share_error(self.before, len(self.dls.valid_ds))
 
 @patch
@@ -509,12 +515,26 @@ def minutes(self:Plan,
     return pd.DataFrame(rows).set_index('phase')
 
 # %% ../nbs/38a_runner.ipynb #c042
+@contextmanager
+def _in_time(learn, runner, n=4):
+    "Raise where the first batches tell that to read the training images once takes longer than there is time"
+    times,batches = [],math.ceil(len(learn.dls.train_ds)/learn.dls.valid.bs)
+    def told(*_):
+        times.append(time.monotonic())
+        if len(times)!=n+2: return # the first waits for the loaders
+        need = (times[-1]-times[1])/n*batches*(1+len(learn.dls.valid_ds)/len(learn.dls.train_ds))
+        if need>runner.ends-times[0]: raise CvkitError(f"There is too little time for a head start: to read all images once takes about {need/60:.1f} minutes here, and {(runner.ends-times[0])/60:.1f} are left. Give more `minutes`, a smaller size or fewer images.")
+    hook = None if hasattr(learn, 'data_parallel') else learn.model[0].register_forward_pre_hook(told) # several processes would have to agree
+    try: yield
+    finally:
+        if hook: hook.remove()
+
 def _start(learn, plan, runner):
     "The head start of `plan`, validated and recorded"
     phase = next((p for p in plan if p.head_start), None)
     if phase is None: return
     set_size(learn.dls, phase.size, phase.valid_size or phase.size)
-    learn.head_start(seconds=(runner.ends-runner.clock())/4)
+    with _in_time(learn, runner): learn.head_start(seconds=(runner.ends-runner.clock())/4)
     if hasattr(learn, 'data_parallel'): learn.data_parallel.same()
     begun = runner.clock()
     with learn.no_bar(): values = learn.validate()

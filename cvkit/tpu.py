@@ -77,7 +77,7 @@ def to_tpu(self:Learner):
     if self.dls.train.bs%n: raise CvkitError(f"Batches of {self.dls.train.bs} cannot be dealt to {n} cores: give a multiple of {n}.")
     mesh,device = Mesh(np.arange(n), (n,), ('data',)),xla.device()
     for dl in self.dls.loaders: dl.device = None; dl.after_batch.add(ToCores(device, mesh))
-    self.dls.device = device
+    self.dls.device,self.dls.cores = device,n
     _move(self, device)
     for k in _AT_HOME: setattr(self, k, partial(_at_home, self, k))
     return self.add_cb(TPU(mesh))
@@ -86,7 +86,7 @@ def to_tpu(self:Learner):
 def off_tpu(self:Learner):
     "Back to the processor"
     for k in _AT_HOME: delattr(self, k)
-    self.remove_cb(TPU)
+    self.remove_cb(TPU); del self.dls.cores
     for dl in self.dls.loaders: dl.after_batch.fs = type(dl.after_batch.fs)(o for o in dl.after_batch.fs if not isinstance(o, ToCores))
     self.dls.to('cpu'); _move(self, 'cpu')
     return self

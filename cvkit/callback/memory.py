@@ -13,6 +13,7 @@ from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
 from fastai.callback.training import bn_types
 from fastcore.basics import patch
+from .microbatch import Parts
 from ..core import CvkitError
 from ..loaders import RowsDL
 
@@ -50,10 +51,13 @@ def _given(model, module, *xs):
         if len(args)!=1 or any(isinstance(o, torch.Tensor) for o in kwargs.values()): raise CvkitError(f"{type(m).__name__}, where the trunk ends, takes more than one thing: freeze up to another layer.")
         got.append(args[0])
         raise _Stop
-    got,h = [],module.register_forward_pre_hook(hook, with_kwargs=True)
+    def given(*xs):
+        try: forward(*xs)
+        except _Stop: return got.pop()
+    parts = vars(model).get('forward')
+    forward,got,h = parts.forward if isinstance(parts, Parts) else model,[],module.register_forward_pre_hook(hook, with_kwargs=True)
     try:
-        with torch.no_grad(): model(*xs)
-    except _Stop: return got[0]
+        with torch.no_grad(): return parts.through(given, *xs) if isinstance(parts, Parts) else given(*xs)
     finally: h.remove()
 
 class Black(torch.Tensor): "A black image: what is computed from it is of this type"

@@ -7,6 +7,8 @@ __all__ = ['out_of_memory', 'free', 'Parts', 'in_parts', 'MicroBatch']
 
 # %% ../../nbs/26_callback.microbatch.ipynb #c002
 import gc, torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from contextlib import contextmanager
 from functools import partial
 from traceback import clear_frames
@@ -36,13 +38,23 @@ class Parts:
         forward # From tensors with a row an image to one such tensor
     ):
         self.forward,self.n,self.rows = forward,1,1
-    def __call__(self, *xs):
+    def __call__(self, *xs): return self.through(self.forward, *xs)
+    def through(self, forward, *xs):
+        "What `forward` makes of the rows of `xs`, in parts"
         self.rows = len(xs[0])
-        return self.retry(lambda: self.split(xs))
-    def split(self, xs):
-        if self.n==1: return self.forward(*xs)
-        f = partial(checkpoint, lambda _, *o: self.forward(*o), torch.zeros(1, requires_grad=True), use_reentrant=True) if torch.is_grad_enabled() else self.forward # torch wants an input with a gradient
+        return self.retry(lambda: self.split(forward, xs))
+    def split(self, forward, xs):
+        if min(self.n, self.rows)==1: return forward(*xs)
+        f = partial(checkpoint, partial(self.part, forward), torch.zeros(1, requires_grad=True), use_reentrant=True) if torch.is_grad_enabled() else forward # torch wants an input with a gradient
         return torch.cat([f(*o) for o in zip(*(x.tensor_split(min(self.n, self.rows)) for x in xs))])
+    def part(self, forward, _, *xs):
+        "`forward`; moving statistics have seen a part that is computed once more for its gradient"
+        moving = [m for m in getattr(self.forward, '__self__', nn.Module()).modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats] if torch.is_grad_enabled() else []
+        was = [(m.momentum,m.num_batches_tracked.clone()) for m in moving]
+        for m in moving: m.momentum = 0.
+        try: return forward(*xs)
+        finally:
+            for m,(momentum,n) in zip(moving, was): m.momentum = momentum; m.num_batches_tracked.copy_(n)
     def retry(self, f, between=lambda: None):
         "`f()`; where memory is short, `between()` and then the same in more parts"
         while True:
@@ -50,7 +62,7 @@ class Parts:
             except Exception as e:
                 if not out_of_memory(e): raise
                 clear_frames(e.__traceback__) # torch keeps the last error of a backward pass, and with it all that was computed
-                if self.n>=self.rows: raise CvkitError("Not even one image at a time fits into memory: take a smaller size or a smaller model.") from e
+                if self.n>=self.rows: raise CvkitError("Not even one image at a time, or not one batch of features from memory, fits into memory: take a smaller size, a smaller model, or there a smaller batch.") from e
             free(); between()
             self.n *= 2
             print(f"A batch of {self.rows} images does not fit into memory: it goes through the model in {min(self.n, self.rows)} parts from here on, in training with a second forward pass.", flush=True)

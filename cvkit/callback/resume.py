@@ -13,7 +13,7 @@ import os, random, signal, threading, time, warnings, zipfile
 from contextlib import contextmanager
 from hashlib import sha1
 from pathlib import Path
-import numpy as np, torch
+import numpy as np, pandas as pd, torch
 from fastai.callback.core import CancelEpochException, CancelFitException
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Metric
@@ -195,6 +195,7 @@ def set_fit_state(
 def _items(dl):
     items = getattr(getattr(dl, 'dataset', None), 'items', None)
     if items is None: return None
+    if isinstance(items, pd.DataFrame): items = items.itertuples(name=None)
     return sha1(items.tobytes() if isinstance(items, np.ndarray) and not items.dtype.hasobject else '\n'.join(map(str, items)).encode()).hexdigest()[:12]
 
 def _schedule(learn):
