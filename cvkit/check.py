@@ -49,7 +49,7 @@ def odd_sizes(
 # %% ../nbs/07_check.ipynb #c010
 def _seen(comp):
     "One row per image of both tables: id, side, label, and its fingerprint"
-    label = comp.train[comp.targets].astype(str).agg(' '.join, axis=1)
+    label = pd.util.hash_pandas_object(comp.train[comp.targets], index=False)
     tables = dict(train=comp.train, test=comp.test)
     parts = [comp.items(df).image.to_frame().assign(side=side) for side,df in tables.items()]
     parts[0]['label'] = label.loc[parts[0].index]

@@ -22,7 +22,7 @@ def _parser():
     p.add_argument('--weights', help="file or folder of the weights, 'none' for random ones (those of an installed package, or of the model hub)")
     p.add_argument('--minutes', type=float, help='time for everything (60)')
     p.add_argument('--epochs', type=float, help='passes of fine-tuning; as many as fit into the minutes when not given')
-    p.add_argument('--folds', type=int, help='number of models, each of which learns from all but its part of the rows (1, which holds out a fifth)')
+    p.add_argument('--folds', type=int, help='number of models, each of which learns from all but its part of the rows (1, which holds out a fifth, or some 20,000 rows)')
     p.add_argument('--size', type=int, help='side of the images, pixels (guessed)')
     p.add_argument('--flip', action=argparse.BooleanOptionalAction, help='whether images may be mirrored (held-out images tell)')
     p.add_argument('--cache', type=int, metavar='PIXELS', help='keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training')

@@ -222,6 +222,7 @@ def guess_group(
 # %% ../nbs/03_data.ipynb #c039
 class Competition:
     "The folder of an image competition as tables by id; shown, it tells what was taken for what, and why"
+    blind = False # True: images are not opened to find those that look alike
     def __init__(self,
         path,          # Folder of the competition
         id:str=None,   # Column of ids
@@ -252,7 +253,7 @@ class Competition:
         "What was given by name, else the guess; said in `guesses`"
         value, why = (self.given[what], "given") if what in self.given else guess(*args)
         if many: value = [value] if isinstance(value, str) else list(value)
-        self._say(what, ', '.join(value) if many else getattr(value, 'name', value), why)
+        self._say(what, ', '.join(value if len(value)<6 else [*value[:3], f'... {len(value)} in all']) if many else getattr(value, 'name', value), why)
         return value
 
     def _say(self, what, value, why): self.guesses.loc[what] = [str(value), why]

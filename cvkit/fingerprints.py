@@ -44,8 +44,12 @@ def fingerprint_all(
     "The fingerprint of each image, opened in parallel under a progress bar that batch logs do not get"
     with warnings.catch_warnings(), ThreadPoolExecutor(workers or n_workers() or 1) as ex:
         warnings.simplefilter('ignore') # here and not in the threads, where it would stay for good
-        rows = list(bar(ex.map(fingerprint, paths), len(paths)))
+        rows = list(bar(_in_turn(ex, paths), len(paths)))
     return pd.DataFrame(rows, index=pd.Index(paths, dtype=object), columns=FIELDS)
+
+def _in_turn(ex, paths, n=4096):
+    "The fingerprint of each, so many given to the pool `ex` at a time: a million that wait would fill the memory"
+    for i in range(0, len(paths), n): yield from ex.map(fingerprint, paths[i:i+n])
 
 @patch
 def fingerprints(self:Competition,

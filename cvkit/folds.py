@@ -26,7 +26,7 @@ def together(self:Competition,
     from scipy.sparse.csgraph import connected_components
     n, bonds = len(self.train), []
     if self.group: bonds.append(self.train[self.group].reset_index(drop=True).dropna())
-    if duplicates:
+    if duplicates and not self.blind:
         fp, images = self.fingerprints(self.train), self.train.image.reset_index(drop=True).explode()
         look = images.map(dict(zip(fp.index, near_groups(fp))))
         crowd = look.map(look.value_counts())>max(2, n/10)

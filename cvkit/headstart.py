@@ -12,7 +12,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from torch import nn
 from .core import bar, CvkitError
-from .learner import inputs
+from .learner import inputs, rows_of, Stacked
 
 # %% ../nbs/33_headstart.ipynb #c005
 @torch.no_grad()
@@ -22,8 +22,11 @@ def pooled_features(
 ) -> tuple: # Features (n, d) and targets (n, ...), on the CPU, in the order of `dl`
     "The pooled features of every image of `dl`, in evaluation mode"
     learn.model.to(learn.dls.device).eval()
-    out = [(learn.model.features(*xs), b[len(xs)]) for b in bar(dl) for xs in [inputs(learn, b)]]
-    return tuple(torch.cat([o.as_subclass(torch.Tensor).cpu() for o in os]) for os in zip(*out))
+    x,y = (Stacked(rows_of(dl)) for _ in range(2))
+    for b in bar(dl):
+        xs = inputs(learn, b)
+        x.add(learn.model.features(*xs)); y.add(b[len(xs)])
+    return x.whole(),y.whole()
 
 # %% ../nbs/33_headstart.ipynb #c008
 def fit_head(
@@ -49,6 +52,11 @@ def fit_head(
         opt.zero_grad(); loss_func(head(x[i].to(device)), y[i].to(device)).backward(); opt.step()
 
 # %% ../nbs/33_headstart.ipynb #c012
+class _Standard(nn.Module):
+    "Features at mean 0 and deviation 1, batch by batch: a second copy of all of them is not made"
+    def __init__(self, mean, std): super().__init__(); self.register_buffer('mean', mean); self.register_buffer('std', std)
+    def forward(self, x): return (x-self.mean)/self.std
+
 @delegates(fit_head)
 def fit_linear(
     x,          # Features (n, d)
@@ -62,7 +70,7 @@ def fit_linear(
     mean,std = x.mean(0), x.std(0).clamp_min(1e-6)
     layer = nn.Linear(x.shape[1], n_out, device=device)
     nn.init.zeros_(layer.weight); nn.init.zeros_(layer.bias)
-    fit_head(layer, (x-mean)/std, y, loss_func, device=device, **kwargs)
+    fit_head(nn.Sequential(_Standard(mean, std), layer), x, y, loss_func, device=device, **kwargs)
     with torch.no_grad():
         layer.weight /= std.to(device)
         layer.bias -= layer.weight@mean.to(device)

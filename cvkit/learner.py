@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['TimmNet', 'Rescale', 'FromBytes', 'set_norm', 'SpareTokens', 'asked_precision', 'train_counts', 'timm_learner',
-           'inputs', 'outputs', 'predict']
+           'inputs', 'Stacked', 'rows_of', 'outputs', 'predict_all', 'predict']
 
 # %% ../nbs/30_learner.ipynb #c002
 import numpy as np, torch
@@ -16,7 +16,7 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper, Adam
 from fastai.torch_core import TensorImage
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from fastcore.basics import noop
 from fastcore.meta import delegates
 from functools import partial
@@ -186,6 +186,26 @@ def inputs(
     "What of `b` goes into the model"
     return b[:getattr(learn.dls, 'n_inp', 1)]
 
+class Stacked:
+    "Rows that come in batches as one tensor, in CPU memory and in one copy where their number is told"
+    def __init__(self, n:int=None): self.n,self.at,self.parts = n,0,[] # `n`: how many rows there will be, at most
+    def add(self,
+        o # Tensor (rows, ...)
+    ):
+        o = o.as_subclass(torch.Tensor).cpu()
+        if self.n is None: self.parts.append(o); return
+        if not self.parts: self.parts = [torch.empty(self.n, *o.shape[1:], dtype=o.dtype)]
+        self.parts[0][self.at:self.at+len(o)] = o
+        self.at += len(o)
+    def whole(self): return torch.cat(self.parts) if self.n is None else self.parts[0][:self.at]
+
+def rows_of(
+    dl # A loader, or batches
+) -> int: # `None` where it is not known
+    "How many rows `dl` gives"
+    n,drop = getattr(dl, 'n', None),getattr(dl, 'drop_last', False)
+    return None if n is None or drop or not hasattr(dl, 'dataset') or len(dl)!=-(-n//dl.bs) else n
+
 @torch.no_grad()
 def outputs(
     learn,    # A `Learner`
@@ -193,13 +213,28 @@ def outputs(
     functions # By name: each takes the images of a batch, and its columns where there are any, and gives (n, outputs)
 ) -> dict:    # Name -> float32 array (n, outputs), rows in the order of `dl`
     "What each function says of every image of `dl`, which is read once, while the model is in eval mode"
-    found = {k: [] for k in functions}
+    found = {k: Stacked(rows_of(dl)) for k in functions}
     learn.model.to(learn.dls.device).eval()
     with interrupts_heard(), in_parts(learn.model):
         for b in bar(dl):
             x = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
-            for k,f in functions.items(): found[k].append(f(*x).float().cpu())
-    return {k: torch.cat(o).numpy() for k,o in found.items()}
+            for k,f in functions.items(): found[k].add(f(*x).float())
+    return {k: o.whole().numpy() for k,o in found.items()}
+
+def predict_all(
+    learners:dict,      # Learners by name, whose loaders read images alike
+    dl,                 # A loader of one of them, for instance `learn.dls.test_dl(items)`
+    views=('identity',) # As for `cvkit.augment.viewed`
+) -> dict:              # Name -> what `predict` gives
+    "Predict every image of `dl` by several models, and read it once"
+    def seen_as(learn, view):
+        act = getattr(learn.loss_func, 'activation', lambda x: x)
+        return lambda x,*columns: act(learn.model(viewed(x, view), *columns).float())
+    first = next(iter(learners.values()))
+    with ExitStack() as stack:
+        for o in learners.values(): o.model.to(first.dls.device).eval(); stack.enter_context(in_parts(o.model))
+        found = outputs(first, dl, {(k,v): seen_as(o, v) for k,o in learners.items() for v in views})
+    return {k: {v: found[k,v] for v in views} for k in learners}
 
 def predict(
     learn,              # A `Learner`
@@ -207,6 +242,4 @@ def predict(
     views=('identity',) # As for `cvkit.augment.viewed`
 ) -> dict:              # View -> float32 array (n, outputs), rows in the order of `dl`
     "Predict every image of `dl` in every view, after the activation of the loss"
-    act = getattr(learn.loss_func, 'activation', lambda x: x)
-    def seen_as(view): return lambda x,*columns: act(learn.model(viewed(x, view), *columns).float())
-    return outputs(learn, dl, {v: seen_as(v) for v in views})
+    return predict_all({None: learn}, dl, views)[None]

@@ -26,7 +26,7 @@ def _kept(run, comp, held, folder, fold):
 
 def _held(comp, run, of):
     "Which rows each finished fold of the run in `of` holds out; raise where its models may have seen them"
-    fold_of,ledger,out = run.folds(comp),comp.ledger(of/'ledger'),{}
+    fold_of,ledger,out = run.folds(comp, of),comp.ledger(of/'ledger'),{}
     for k in sorted(run.finished):
         out[k] = fold_of==k
         if not set(ledger.get('valid', fold=k).index)<=set(fold_of.index[out[k]].astype(str)): raise CvkitError(f"The training rows or their labels are not those of '{of}', so its models may have seen the rows that would judge them: train anew.")
@@ -107,6 +107,7 @@ def pseudo_run(
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a round: give more than 0, or leave them out.")
     first = _finished(path, of)
     comp,own = Competition(path, **first.comp),rows is None
+    comp.blind = first.blind
     rows = _to_label(comp, rows, allowed)
     labels = dict(least=least, share=share, most=most, neighbours=neighbours, sure=sure, rows=None if own else sha1('\0'.join(rows.index).encode()).hexdigest())
     _held(comp, first, of)

@@ -56,8 +56,8 @@ def hidden_copy(
     path,lost = Path(path),{i for i,_ in rows}-set(comp.test.index)
     if lost: raise CvkitError(f"'{min(lost)}' is not among the test rows of {comp.path}: take some of `comp.test.index`.")
     tables = {o: f for o in ('test','sample') if (f := _table(comp, o))}
-    shared = {*_images_of(comp, comp.train)}
-    _mirror(comp.path, path, {*_images_of(comp, comp.test),*tables.values()}-shared)
+    own = set(comp.test.image.explode())-set(comp.train.image.explode())
+    _mirror(comp.path, path, {*map(Path, filter(os.path.exists, filter(None, own))),*tables.values()})
     _write_tables(comp, path, rows, tables)
     for i,tag in dict.fromkeys(rows):
         for p in _images_of(comp, comp.test.loc[[i]]):

@@ -23,10 +23,10 @@ from .backbone import find_weights
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
-from .data import Competition
+from .data import Competition, read_csv
 from .decide import Decision, decides, spoken
 from .dials import get_size, set_flip, set_size
-from .learner import predict, timm_learner
+from .learner import predict, predict_all, timm_learner
 from .plan import Phase, Plan
 from .probe import bearable
 from .report import save_oof, write_report
@@ -55,10 +55,18 @@ class Run:
     timed:dict=field(default_factory=dict)    # Minutes of the whole run, and the second of it at which a fold shall be over, by which it was given its seconds
     finished:list=field(default_factory=list) # Folds that are trained and predicted
     warnings:list=field(default_factory=list) # What the user should know
+    blind:bool=False                          # Whether images are not opened before training, because there are too many for the minutes
     part:str=''                               # In the names of its files, while folds run in processes of their own
 
     def side(self, fold): return self.sizes.get(str(fold), self.size)
-    def folds(self, comp): n = self.asked['folds']; return comp.folds(5 if n==1 else n, seed=self.asked['seed'])
+    def folds(self, comp, folder):
+        "The fold of each training row, as the file in `folder` has it; a part of 20,000 rows tells enough to be held out alone"
+        f,n = Path(folder)/'folds.csv',self.asked['folds']
+        if f.exists() and not (fold := read_csv(f).set_index('id').fold.reindex(comp.train.index)).isna().any(): return fold.astype(int)
+        many = max(5, min(len(comp.train)//20_000, 1+comp.together(duplicates=False).max()))
+        fold = comp.folds(many if n==1 else n, seed=self.asked['seed'])
+        if os.access(folder, os.W_OK): write_somewhere(f, fold.rename_axis('id').to_csv())
+        return fold
     def weights(self): return None if self.asked['weights']=='none' else self.asked['weights'] or find_weights(self.arch) or True
     def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
     def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
@@ -120,21 +128,23 @@ def make_learner(
 def predict_rows(
     ledger,                    # A `Ledger`
     comp,                      # The `Competition` that the rows belong to
-    learn,                     # The `Learner` that predicts
+    learn,                     # The `Learner` that predicts, or several by the number of their fold, with images of one size
     df,                        # Rows of `comp.train` or `comp.test`
     kind:str,                  # 'valid' or 'test'
-    fold:int=0,                # For the ledger
+    fold:int=0,                # For the ledger, of one learner
     views=('identity','hflip') # As for `cvkit.augment.viewed`
 ):
-    "Predict `df` in all `views` and add the result to `ledger`"
+    "Predict `df` in all `views`, each image read once, and add the result to `ledger`"
     if not len(df): return
-    items = comp.items(df)
-    found = predict(learn, learn.dls.test_dl(items), views)
+    items,learners = comp.items(df),learn if isinstance(learn, dict) else {fold: learn}
+    learn = next(iter(learners.values()))
+    found = predict_all(learners, learn.dls.test_dl(items), views)
     bad = items.image.isin(list(learn.dls.unreadable)).to_numpy()
     keep = ~bad | ~items.index.isin(items.index[~bad]) # what cannot be read counts where a row has nothing else
-    for view,preds in found.items():
-        preds[bad] = comp.prior()
-        ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view, size=max(get_size(learn.dls)[-1]))
+    for fold,said in found.items():
+        for view,preds in said.items():
+            preds[bad] = comp.prior()
+            ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view, size=max(get_size(learn.dls)[-1]))
 
 # %% ../nbs/61_run.ipynb #c016
 def _views(flip): return ('identity','hflip') if flip is not False else ('identity',)
@@ -232,13 +242,14 @@ def _note_returns(run, fold, guard):
     "Batches that were not finite are told in the report as well"
     if guard and guard.returns: run.warn(f"fold {fold} went back to its last good state {len(guard.returns)} times, the last time since {dict(input='images were not finite').get(why := guard.returns[-1]['why'], why)}{', once too often: its training was stopped' if guard.gave_up else ''}")
 
-def _predict_both(run, comp, learn, held, fold, ledger):
-    "Held-out and test rows in the views that `run` allows"
+def _predict_both(run, comp, learners, held, ledger):
+    "Held-out and test rows in the views that `run` allows the folds of `learners`"
+    fold,learn = next(iter(learners.items()))
     set_size(learn.dls, run.side(fold))
     views, lost = _views(run.mirrors(fold)), set(learn.dls.unreadable)
-    predict_rows(ledger, comp, learn, comp.test, 'test', fold, views)
-    predict_rows(ledger, comp, learn, held, 'valid', fold, views)
-    ledger.forget(fold, views) # of a fold that was stopped before it was told that images may not be mirrored
+    predict_rows(ledger, comp, learners, comp.test, 'test', views=views)
+    predict_rows(ledger, comp, learners, held, 'valid', views=views)
+    for k in learners: ledger.forget(k, views) # of a fold that was stopped before it was told that images may not be mirrored
     if new := set(learn.dls.unreadable)-lost:
         run.warn(f"{len(new)} test images cannot be read and get the shares of the training labels, such as {Path(min(new)).name}")
 
@@ -281,7 +292,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, 5*bool(decides(comp)), -(-(run.asked['folds']-fold)//at_once))
+    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, 5+1e-6*len(comp.train)*len(comp.classes) if decides(comp) else 0, -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     run.save(folder)
@@ -296,7 +307,7 @@ def train_fold(
         raise
     finally:
         if not new and kept.exists(): learn.model.load_state_dict(torch.load(kept, map_location='cpu', weights_only=True))
-        if new or kept.exists(): _predict_both(run, comp, learn, held, fold, ledger)
+        if new or kept.exists(): _predict_both(run, comp, {fold: learn}, held, ledger)
         if hasattr(learn, 'plan'): keep_plan(learn, folder)
         _note_returns(run, fold, getattr(learn, 'guard', None))
         run.save(folder)
@@ -329,6 +340,24 @@ def _alone(folder, seconds=15):
     finally: lock.release()
 
 # %% ../nbs/61_run.ipynb #c028
+def _opening(comp, n=64, few=20_000):
+    "Seconds to open every image once, as what looks alike and what is broken ask for; 0 where there are few"
+    images = len(comp.items(comp.train))+len(comp.items(comp.test))
+    if images<=few: return 0.
+    some = comp.train.sample(min(n+8, len(comp.train)), random_state=0)
+    comp.fingerprints(some[:8]) # what is imported and begun
+    begun = time.monotonic()
+    comp.fingerprints(some[8:])
+    return (time.monotonic()-begun)/len(comp.items(some[8:]))*images
+
+def _room_for_tables(run, comp, folder, at_once):
+    "Raise where predictions of all rows by all classes are more than memory or disk hold"
+    folds,width,there = run.asked['folds'],len(comp.classes or comp.targets),os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES') if hasattr(os, 'sysconf') else math.inf
+    held,test = len(comp.train)/max(5, folds, len(comp.train)//20_000),len(comp.test)
+    memory,disk = 16*max(held, test)*width*at_once,8*(held+test)*folds*width # four tables in float32; two views
+    for need,has,what in ((memory,there,'memory'),(disk,shutil.disk_usage(folder).free,f'the disk of {folder}')):
+        if need>has: raise CvkitError(f"Predictions of {max(held, test):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
+
 def _fits(comp):
     "Raise now, and not after the training, when predictions cannot take the form of the sample"
     few = copy(comp)
@@ -403,11 +432,12 @@ def train_folds(
     "Train and predict the folds that are not finished, then submit what there is, also after a failure"
     asked, failure, n = run.asked, None, run.asked['folds']
     if chip().kind=='xla': run.warn("this session has a TPU, which a run does not use: it trains on the processor. Take a session with a GPU, or `learn.to_tpu()` in a notebook of your own")
-    weights, fold_of, ledger = run.weights(), run.folds(comp), comp.ledger(folder/'ledger')
+    weights, fold_of, ledger = run.weights(), run.folds(comp, folder), comp.ledger(folder/'ledger')
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo, history = [k for k in range(n) if k not in run.finished], _history(folder)
     try:
         at_once,dealer = _dealer(asked.get('devices') or all_devices())
+        _room_for_tables(run, comp, folder, min(at_once, n))
         if todo and asked.get('devices') or min(len(todo), at_once)>1:
             failure = _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun)
         else:
@@ -429,7 +459,7 @@ def cvkit_run(
     weights=None,                     # File or folder; those of an installed package, or of the model hub, when `None`; 'none' for random ones
     minutes:float=None,               # Time for everything, at most until Kaggle ends the session; 60 when `None`
     epochs:float=None,                # Passes of fine-tuning; as many as fit into the minutes when `None`
-    folds:int=1,                      # 1: a fifth is held out; more: so many models
+    folds:int=1,                      # 1: a fifth is held out, or some 20,000 rows; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
     flip:bool=None,                   # Whether images may be mirrored; when `None` held-out images tell, and drawings of two colours never are
     cache:int=None,                   # Keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training
@@ -450,8 +480,11 @@ def cvkit_run(
     print(comp)
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), 'cosine' if comp.task=='single' else 'linear', guess_flip(comp) if flip is None else flip)
+    took = _opening(comp)
+    comp.blind = run.blind = took>6*asked['minutes']
+    if run.blind: run.warn(f"images are not opened before training, which would take {took/60:.0f} of {asked['minutes']:g} minutes: look-alikes may lie on both sides of a fold, and what cannot be read is told when it is met")
     run.save(folder)
-    for problem in comp.check().itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
+    for problem in comp.check(images=not run.blind).itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
     _fits(comp)
     with _alone(folder): return train_folds(run, comp, folder, begun)
 
@@ -521,6 +554,13 @@ def _judged(run, path, folder):
     "Raise where `folder` is of a round on labels of models that is not over"
     if run.asked.get('pseudo') and not (Path(folder)/'ledger').exists(): raise CvkitError(f"'{folder}' is of a round that was stopped before it was judged, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
 
+def _alike(run, models, each, most=2**30):
+    "The files of `models`, by fold, in parts that see the same views of images of one size, and whose predictions, `each` bytes of one, take `most` bytes or are those of one"
+    kinds = {}
+    for k,f in models.items(): kinds.setdefault((run.side(k),run.mirrors(k)), []).append((k,f))
+    step = max(1, most//max(1, each))
+    return [dict(o[i:i+step]) for o in kinds.values() for i in range(0, len(o), step)]
+
 def submit_from(
     path,     # Folder of the competition, the test rows may be others
     from_run, # Folder of an earlier run
@@ -538,11 +578,12 @@ def submit_from(
     images = comp.items().image
     there = islice((i for i,p in images.items() if os.path.exists(p)), 64)
     few.train = comp.train.loc[list(dict.fromkeys(there))]
-    for f in models:
-        fold = int(f.stem.split('_')[1])
+    def learner(fold, f):
         learn = make_learner(run, few, pd.Series(np.arange(len(few.train))%2==0, few.train.index), size=run.side(fold))
         learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))
-        _predict_both(run, comp, learn, comp.train.head(0), fold, ledger)
+        return learn
+    for part in _alike(run, {int(f.stem.split('_')[1]): f for f in models}, 8*len(comp.items(comp.test))*len(comp.classes or comp.targets)):
+        _predict_both(run, comp, {k: learner(k, f) for k,f in part.items()}, comp.train.head(0), ledger)
     return finish(run, comp, ledger, folder, out)
 
 # %% ../nbs/61_run.ipynb #c2b9381
@@ -558,6 +599,7 @@ def go_on(
     run, folder = Run.load(folder), Path(folder)
     if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
     comp, n = Competition(path, **run.comp), run.asked['folds']
+    comp.blind = run.blind
     if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
     with _alone(folder):
         run = Run.load(folder)

@@ -144,7 +144,7 @@ def parts_of(
     "Parts of some rows for a nested estimate, with look-alikes in one, whatever fold they were held out in"
     few = copy(comp)
     few.train = comp.train.loc[ids]
-    comp.fingerprints(few.train) # so that they are seen once, not by each copy
+    if not comp.blind: comp.fingerprints(few.train) # so that they are seen once, not by each copy
     return few.folds(k, seed=seed)[ids].to_numpy()
 
 def _metrics(comp, names): return [comp.metric] if names is None else [get_metric(o) for o in names]

@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import gettempdir
 import numpy as np, pandas as pd
 from .core import CvkitError, one_of, write_somewhere
+from .metrics import best_guesses
 from .thresholds import passed
 
 # %% ../nbs/46_submit.ipynb #c007
@@ -49,7 +50,7 @@ def _names(classes):
 
 def _label(comp, p, threshold): return {_columns(comp)[0]: _names([*comp.classes, *p.columns[len(comp.classes):]])[p.values.argmax(1)]}
 
-def _clipped(p, most=1e-5): return p.where((p<-most) | (p>1+most), p.clip(0, 1)) # a mean of ones may be 1.0000001
+def _clipped(p, most=1e-5): return p.where((p<-most) | (p>1+most), p.clip(0, 1)).astype(np.float32) # a mean of ones may be 1.0000001; more digits say nothing, and take half the file
 
 def _prob(comp, p, threshold):
     "The probability of the class that the column is named after, or of the last one: 1 of 0 and 1, yes of no and yes"
@@ -96,8 +97,7 @@ def _places(comp):
 
 def _ranked(comp, p, threshold):
     "The likeliest labels, best first"
-    top = np.argsort(-p.values, axis=1, kind='stable')[:,:_places(comp)]
-    return {_columns(comp)[0]: [' '.join(p.columns[t]) for t in top]}
+    return {_columns(comp)[0]: [' '.join(p.columns[t]) for t in best_guesses(p.values, _places(comp))]}
 
 _LISTS = dict(label=lambda comp: ('',1), words=lambda comp: (comp.sep or ' ',None), ranked=lambda comp: (' ',_places(comp))) # what is between the words of an answer, and how many it has
 FORMS = dict(label=_label, prob=_prob, probs=_probs, words=_words, ranked=_ranked, targets=_numbers)
