@@ -56,8 +56,8 @@ class Where:
     def quiet(self): return self.name in ('kaggle-batch','kaggle-rerun') or not (sys.stderr.isatty() or 'ipykernel' in sys.modules)
     @property
     def left(self):
-        "Seconds until the session ends: Kaggle gives nine hours; of other places, and of a session that is older, nothing is known"
-        return left if self.kaggle and (left := 9*3600-_age())>0 else math.inf
+        "Seconds until the session ends: Kaggle gives nine hours, or what `CVKIT_HOURS` in the environment says; of other places, and of a session that is older, nothing is known"
+        return left if self.kaggle and (left := 3600*float(os.environ.get('CVKIT_HOURS') or 9)-_age())>0 else math.inf
 
 def _age(proc='/proc'):
     "Seconds since the first process of this machine or container began; 0 where it cannot be told"
@@ -90,7 +90,7 @@ def in_session(
     left = max(0., where().left/60-keep)
     if minutes is None: return left
     if not left: raise CvkitError(f"The session ends in {where().left/60:.1f} minutes, too soon to begin: start another one, which goes on with what is there.")
-    if minutes>left: warnings.warn(f"{minutes:g} minutes would end after the session does: {left:.0f} are taken.")
+    if minutes>left: warnings.warn(f"{minutes:g} minutes would end after the session does: {left:.0f} are taken. Where it is given more than nine hours, `CVKIT_HOURS` in the environment tells.")
     return min(minutes, left)
 
 # %% ../nbs/00_core.ipynb #c018
