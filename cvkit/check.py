@@ -49,7 +49,7 @@ def odd_sizes(
 # %% ../nbs/07_check.ipynb #c010
 def _seen(comp):
     "One row per image of both tables: id, side, label, and its fingerprint"
-    label = pd.util.hash_pandas_object(comp.train[comp.targets], index=False)
+    label = pd.util.hash_pandas_object(comp.train[comp.targets].apply(lambda o: pd.factorize(o)[0]), index=False) # one number a row, whatever the columns
     tables = dict(train=comp.train, test=comp.test)
     parts = [comp.items(df).image.to_frame().assign(side=side) for side,df in tables.items()]
     parts[0]['label'] = label.loc[parts[0].index]

@@ -268,7 +268,8 @@ def _images(self:Competition):
     homes = [Path(h).as_posix().strip('/').removeprefix('.') for h in homes]
     there = list_images(self.path, exts)
     below = {h: {d for d in there if f'{d}/'.startswith(f'{h}/'.lstrip('/'))} for h in homes}
-    tree = {d: names for d,names in there.items() if d in set().union(*below.values())}
+    wanted = set().union(*below.values())
+    tree = {d: names for d,names in there.items() if d in wanted}
     if not tree and self.given.keys() & {'images','ext'}:
         wanted = f"({', '.join(sorted(exts))}) below {', '.join(homes) or '.'}"
         raise CvkitError(f"There are no images {wanted} in {self.path}: "

@@ -67,8 +67,9 @@ class Blend:
         if lost := set(self.weights.index)-set(members): raise CvkitError(f"The blend takes {', '.join(self.weights.index)}, and there is no {', '.join(sorted(lost))}: predict with the same members.")
         weights = self.weights[self.weights>0]
         first,*more = (members[o] for o in weights.index)
-        ids = first.index.append([o.index for o in more]).unique()
-        if (short := min(map(len, (first,*more))))<len(ids)/2: raise CvkitError(f"A member has predicted {short} of {len(ids)} images: predict the same ones with all members.")
+        ids,common = first.index.append([o.index for o in more]).unique(),first.index
+        for o in more: common = common.intersection(o.index)
+        if len(common)<len(ids)/2: raise CvkitError(f"All members have predicted {len(common)} of {len(ids)} images: predict the same ones with each.")
         stack = [o.reindex(index=ids, columns=first.columns).to_numpy() for o in (first,*more)]
         if (lost := np.any([np.isnan(o).any(1) for o in stack], axis=0)).any(): warnings.warn(f"{lost.sum()} of {len(ids)} images, such as '{ids[lost.argmax()]}', are not predicted by all members, which do not predict what they cannot read: there the others speak.")
         return pd.DataFrame(merge(stack, self.how, weights.to_numpy(), self.task), ids, first.columns)

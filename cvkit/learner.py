@@ -193,6 +193,7 @@ class Stacked:
         o # Tensor (rows, ...)
     ):
         o = o.as_subclass(torch.Tensor).cpu()
+        if self.n is not None and self.at+len(o)>self.n: self.parts,self.n = [self.whole()],None # more than was told
         if self.n is None: self.parts.append(o); return
         if not self.parts: self.parts = [torch.empty(self.n, *o.shape[1:], dtype=o.dtype)]
         self.parts[0][self.at:self.at+len(o)] = o
@@ -203,8 +204,8 @@ def rows_of(
     dl # A loader, or batches
 ) -> int: # `None` where it is not known
     "How many rows `dl` gives"
-    n,drop = getattr(dl, 'n', None),getattr(dl, 'drop_last', False)
-    return None if n is None or drop or not hasattr(dl, 'dataset') or len(dl)!=-(-n//dl.bs) else n
+    n,bs = (getattr(dl, o, None) for o in ('n','bs'))
+    return None if n is None or not bs or getattr(dl, 'drop_last', False) or len(dl)!=-(-n//bs) else n
 
 @torch.no_grad()
 def outputs(

@@ -13,7 +13,8 @@ from .core import CvkitError, one_of
 
 # %% ../nbs/40b_merge.ipynb #c005
 def _inside(p):
-    if p.min(initial=0)<-1e-5 or p.max(initial=0)>1+1e-5: raise CvkitError(f"Predictions from {p.min():.3g} to {p.max():.3g} are no probabilities: merge them by 'mean' or 'ranks', or take their softmax or sigmoid first.")
+    low,high = np.fmin.reduce(p, axis=None, initial=0),np.fmax.reduce(p, axis=None, initial=0)
+    if low<-1e-5 or high>1+1e-5: raise CvkitError(f"Predictions from {low:.3g} to {high:.3g} are no probabilities: merge them by 'mean' or 'ranks', or take their softmax or sigmoid first.")
     return p.clip(1e-7, 1-1e-7)
 
 MERGES = dict(
@@ -55,7 +56,7 @@ def merge(
     for w,o in zip(weights/weights.sum(), stack):
         if not w: continue
         part = w*into(o, how, task)
-        if (lost := np.isnan(part)).any(): part[lost],silent = 0,silent+w*lost
+        if (lost := np.isnan(part).any(-1, keepdims=True)).any(): part[lost[...,0]],silent = 0,silent+w*lost
         total = total+part
-    if np.ndim(silent): total[silent>1-1e-9] = np.nan; total /= np.maximum(1-silent, 1e-9)
+    if np.ndim(silent): total[silent[...,0]>1-1e-9] = np.nan; total /= np.maximum(1-silent, 1e-9)
     return back(total, how, task)

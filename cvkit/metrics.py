@@ -179,7 +179,7 @@ class _Whole(AccumMetric):
     def accum_values(self, preds, targs, learn=None):
         act = getattr(getattr(learn, 'loss_func', None), 'activation', partial(_activate, self.task)) # a loss of scaled cosines has its own
         p = act(preds.float())
-        if self.metric.by_row: p = torch.as_tensor(self.metric.by_row(*self.arrays(p, targs)), dtype=torch.float64) # of rows x classes nothing is kept
+        if self.metric.by_row: p = torch.as_tensor(self.metric.by_row(*self.arrays(p, targs)), dtype=torch.float32 if preds.device.type=='mps' else torch.float64, device=preds.device) # of rows x classes nothing is kept
         super().accum_values(p, targs, learn)
     def arrays(self, preds, targs):
         y, p = targs.cpu().numpy(), preds.cpu().numpy()

@@ -271,7 +271,7 @@ def forget(self:Ledger,
     "Remove the blocks of `fold` in all other views"
     b = self.blocks()
     gone = set(b.file[(b.fold==fold) & (b.run==run) & ~b['view'].isin(list(views))])
-    written = gone-{b['file'] for b,*_ in self.unwritten}
+    written = {f for f in gone if self._counts(f)}
     self.unwritten = [o for o in self.unwritten if o[0]['file'] not in gone]
     if not written: return
     try:

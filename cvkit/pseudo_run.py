@@ -15,7 +15,7 @@ import cvkit.folds
 from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
-from .run import Run, _alone, _history, _shares, _views, finish, make_learner, new_folder, train_fold
+from .run import Run, _alone, _history, _shares, _unopened, _views, finish, make_learner, new_folder, train_fold
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
 def _kept(run, comp, held, folder, fold):
@@ -107,7 +107,7 @@ def pseudo_run(
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a round: give more than 0, or leave them out.")
     first = _finished(path, of)
     comp,own = Competition(path, **first.comp),rows is None
-    comp.blind = first.blind
+    if first.blind: _unopened(comp)
     rows = _to_label(comp, rows, allowed)
     labels = dict(least=least, share=share, most=most, neighbours=neighbours, sure=sure, rows=None if own else sha1('\0'.join(rows.index).encode()).hexdigest())
     _held(comp, first, of)

@@ -23,7 +23,7 @@ from .backbone import find_weights
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
-from .data import Competition, read_csv
+from .data import Competition
 from .decide import Decision, decides, spoken
 from .dials import get_size, set_flip, set_size
 from .learner import predict, predict_all, timm_learner
@@ -34,6 +34,8 @@ from .scale import all_devices, in_processes
 from .submit import check_submission, submission, write_submission
 
 # %% ../nbs/61_run.ipynb #c005
+def _parts(comp): return 5 if comp.group else max(5, len(comp.train)//20_000) # 20,000 rows tell enough to be held out alone, but not of two groups
+
 @dataclass
 class Run:
     "What one run was asked, what it decided, and what came of it: the content of `run.json`"
@@ -60,13 +62,12 @@ class Run:
 
     def side(self, fold): return self.sizes.get(str(fold), self.size)
     def folds(self, comp, folder):
-        "The fold of each training row, as the file in `folder` has it; a part of 20,000 rows tells enough to be held out alone"
+        "The fold of each training row, as `folder` has it when the run has begun; raise where the table has new rows"
         f,n = Path(folder)/'folds.csv',self.asked['folds']
-        if f.exists() and not (fold := read_csv(f).set_index('id').fold.reindex(comp.train.index)).isna().any(): return fold.astype(int)
-        many = max(5, min(len(comp.train)//20_000, 1+comp.together(duplicates=False).max()))
-        fold = comp.folds(many if n==1 else n, seed=self.asked['seed'])
-        if os.access(folder, os.W_OK): write_somewhere(f, fold.rename_axis('id').to_csv())
-        return fold
+        if not f.exists(): return comp.folds(_parts(comp) if n==1 else n, seed=self.asked['seed'])
+        fold = pd.read_csv(f, index_col=0, dtype=str, keep_default_na=False, encoding_errors='surrogateescape').fold.reindex(comp.train.index)
+        if len(new := fold.index[fold.isna()]): raise CvkitError(f"The training rows are not those of '{folder}': its folds.csv lacks {len(new)} of them, such as '{new[0]}'. Train anew.")
+        return fold.astype(int)
     def weights(self): return None if self.asked['weights']=='none' else self.asked['weights'] or find_weights(self.arch) or True
     def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
     def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
@@ -218,6 +219,10 @@ def _plan(run, fold, body):
     "The default plan; a body without batch norm, such as a transformer, at what AdamW has in a solution of the fine-grained challenge of ACCV 2022"
     return Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step, Phase.lr if body_norms(body) else 1e-4)
 
+def _deciding(run, comp):
+    "Seconds for what there is to decide on held-out rows, at most 3 % of the minutes beside five"
+    return 5+min(1e-6*_held_rows(run, comp)*run.asked['folds']*len(comp.classes), 1.8*run.asked['minutes']) if decides(comp) else 0
+
 def _after(run, fold, n):
     "For `fit_plan`: seconds to predict `n` images. A second view needs no reading; its share of a validated image stays as it is when a machine slows down"
     shares = []
@@ -292,7 +297,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, 5+1e-6*len(comp.train)*len(comp.classes) if decides(comp) else 0, -(-(run.asked['folds']-fold)//at_once))
+    if str(fold) not in run.training: run.training[str(fold)] = _time_for(run, fold, learn, n_predict, begun, share, _deciding(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     run.save(folder)
@@ -307,6 +312,7 @@ def train_fold(
         raise
     finally:
         if not new and kept.exists(): learn.model.load_state_dict(torch.load(kept, map_location='cpu', weights_only=True))
+        if met := set(learn.dls.unreadable)-set(lost): run.warn(f"{len(met)} images of the training table cannot be read and counted as grey, such as {Path(min(met)).name}")
         if new or kept.exists(): _predict_both(run, comp, {fold: learn}, held, ledger)
         if hasattr(learn, 'plan'): keep_plan(learn, folder)
         _note_returns(run, fold, getattr(learn, 'guard', None))
@@ -344,19 +350,34 @@ def _opening(comp, n=64, few=20_000):
     "Seconds to open every image once, as what looks alike and what is broken ask for; 0 where there are few"
     images = len(comp.items(comp.train))+len(comp.items(comp.test))
     if images<=few: return 0.
-    some = comp.train.sample(min(n+8, len(comp.train)), random_state=0)
+    some = pd.concat([comp.train[['image']],comp.test[['image']]]).sample(n+8, random_state=0)
     comp.fingerprints(some[:8]) # what is imported and begun
     begun = time.monotonic()
     comp.fingerprints(some[8:])
     return (time.monotonic()-begun)/len(comp.items(some[8:]))*images
 
-def _room_for_tables(run, comp, folder, at_once):
-    "Raise where predictions of all rows by all classes are more than memory or disk hold"
-    folds,width,there = run.asked['folds'],len(comp.classes or comp.targets),os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES') if hasattr(os, 'sysconf') else math.inf
-    held,test = len(comp.train)/max(5, folds, len(comp.train)//20_000),len(comp.test)
-    memory,disk = 16*max(held, test)*width*at_once,8*(held+test)*folds*width # four tables in float32; two views
-    for need,has,what in ((memory,there,'memory'),(disk,shutil.disk_usage(folder).free,f'the disk of {folder}')):
-        if need>has: raise CvkitError(f"Predictions of {max(held, test):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
+def _unopened(comp):
+    "Open no image before training; files that are not there are known from the folder, and left out"
+    comp.blind = True
+    gone = [i for problem,side,ids in comp.findings if (problem,side)==('image is missing','train') for i in ids]
+    files = comp.items(comp.train[comp.train.index.isin(gone)]).image
+    comp.__dict__.setdefault('_known', {}).update({p: 'there is no such file' for p in files if not os.path.exists(p)})
+
+def _memory(limit='/sys/fs/cgroup/memory.max'):
+    "Bytes of this machine, or of the container where it has fewer"
+    own = os.sysconf('SC_PAGE_SIZE')*os.sysconf('SC_PHYS_PAGES') if hasattr(os, 'sysconf') else math.inf
+    try: return min(own, int(Path(limit).read_text()))
+    except (OSError, ValueError): return own
+
+def _held_rows(run, comp): return len(comp.train)/(run.asked['folds'] if run.asked['folds']>1 else _parts(comp)) # of one fold, on average
+
+def _room_for_tables(run, comp, folder, todo, at_once):
+    "Raise where predictions of all rows by all classes, of `todo` folds, are more than memory or disk hold"
+    width,held,test = len(comp.classes or comp.targets),_held_rows(run, comp),len(comp.test)
+    each,end = max(held, test),max(held*run.asked['folds'], test) # rows in training, and when all is submitted
+    memory,disk = 16*max(each*at_once, end)*width,4*len(_views(run.flip))*(held+test)*todo*width # four tables in float32
+    for need,has,what in ((memory,_memory(),'memory'),(disk,shutil.disk_usage(folder).free,f'the disk of {folder}')):
+        if need>has: raise CvkitError(f"Predictions of {max(each, end):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
 
 def _fits(comp):
     "Raise now, and not after the training, when predictions cannot take the form of the sample"
@@ -433,11 +454,12 @@ def train_folds(
     asked, failure, n = run.asked, None, run.asked['folds']
     if chip().kind=='xla': run.warn("this session has a TPU, which a run does not use: it trains on the processor. Take a session with a GPU, or `learn.to_tpu()` in a notebook of your own")
     weights, fold_of, ledger = run.weights(), run.folds(comp, folder), comp.ledger(folder/'ledger')
+    if not (folder/'folds.csv').exists(): write_somewhere(folder/'folds.csv', fold_of.rename_axis('id').to_csv().encode('utf-8', 'surrogateescape'))
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo, history = [k for k in range(n) if k not in run.finished], _history(folder)
     try:
         at_once,dealer = _dealer(asked.get('devices') or all_devices())
-        _room_for_tables(run, comp, folder, min(at_once, n))
+        if todo: _room_for_tables(run, comp, folder, len(todo), 1 if isinstance(dealer, Cluster) else min(at_once, len(todo)))
         if todo and asked.get('devices') or min(len(todo), at_once)>1:
             failure = _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun)
         else:
@@ -481,7 +503,8 @@ def cvkit_run(
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), 'cosine' if comp.task=='single' else 'linear', guess_flip(comp) if flip is None else flip)
     took = _opening(comp)
-    comp.blind = run.blind = took>6*asked['minutes']
+    run.blind = took>6*asked['minutes']
+    if run.blind: _unopened(comp)
     if run.blind: run.warn(f"images are not opened before training, which would take {took/60:.0f} of {asked['minutes']:g} minutes: look-alikes may lie on both sides of a fold, and what cannot be read is told when it is met")
     run.save(folder)
     for problem in comp.check(images=not run.blind).itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
@@ -554,12 +577,11 @@ def _judged(run, path, folder):
     "Raise where `folder` is of a round on labels of models that is not over"
     if run.asked.get('pseudo') and not (Path(folder)/'ledger').exists(): raise CvkitError(f"'{folder}' is of a round that was stopped before it was judged, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
 
-def _alike(run, models, each, most=2**30):
-    "The files of `models`, by fold, in parts that see the same views of images of one size, and whose predictions, `each` bytes of one, take `most` bytes or are those of one"
+def _alike(run, models, most):
+    "The files of `models`, by fold, in parts of `most` that see the same views of images of one size"
     kinds = {}
     for k,f in models.items(): kinds.setdefault((run.side(k),run.mirrors(k)), []).append((k,f))
-    step = max(1, most//max(1, each))
-    return [dict(o[i:i+step]) for o in kinds.values() for i in range(0, len(o), step)]
+    return [dict(o[i:i+most]) for o in kinds.values() for i in range(0, len(o), most)]
 
 def submit_from(
     path,     # Folder of the competition, the test rows may be others
@@ -582,7 +604,9 @@ def submit_from(
         learn = make_learner(run, few, pd.Series(np.arange(len(few.train))%2==0, few.train.index), size=run.side(fold))
         learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))
         return learn
-    for part in _alike(run, {int(f.stem.split('_')[1]): f for f in models}, 8*len(comp.items(comp.test))*len(comp.classes or comp.targets)):
+    cards = torch.cuda.mem_get_info()[0]/4 if torch.cuda.is_available() else math.inf # for weights
+    most = min(2**30//max(1, 8*len(comp.items(comp.test))*len(comp.classes or comp.targets)), cards//max(f.stat().st_size for f in models))
+    for part in _alike(run, {int(f.stem.split('_')[1]): f for f in models}, int(max(1, most))):
         _predict_both(run, comp, {k: learner(k, f) for k,f in part.items()}, comp.train.head(0), ledger)
     return finish(run, comp, ledger, folder, out)
 
@@ -599,7 +623,7 @@ def go_on(
     run, folder = Run.load(folder), Path(folder)
     if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
     comp, n = Competition(path, **run.comp), run.asked['folds']
-    comp.blind = run.blind
+    if run.blind: _unopened(comp)
     if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
     with _alone(folder):
         run = Run.load(folder)

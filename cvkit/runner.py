@@ -516,9 +516,9 @@ def minutes(self:Plan,
 
 # %% ../nbs/38a_runner.ipynb #c042
 @contextmanager
-def _in_time(learn, runner, n=4):
+def _in_time(learn, runner):
     "Raise where the first batches tell that to read the training images once takes longer than there is time"
-    times,batches = [],math.ceil(len(learn.dls.train_ds)/learn.dls.valid.bs)
+    times,batches,n = [],math.ceil(len(learn.dls.train_ds)/learn.dls.valid.bs),max(4, 4*learn.dls.valid.fake_l.num_workers) # workers give their first batches at once
     def told(*_):
         times.append(time.monotonic())
         if len(times)!=n+2: return # the first waits for the loaders

@@ -171,7 +171,9 @@ def folds_like_test(self:Competition,
     together,rows = pd.Series(self.together(), self.train.index)[train.index].to_numpy(),{}
     for name,fold in ways.items():
         held = fold[train.index].to_numpy()==0
+        if min(held.sum(), (~held).sum())<4: continue # nothing to tell apart
         auc = told_apart(train.to_numpy()[~held], train.to_numpy()[held], np.r_[together[~held],together[held]], min(_PARTS, held.sum()//2, (~held).sum()//2), seed)[0]
         rows[name] = dict(auc=auc, test=there.auc, apart=abs(auc-there.auc))
+    if not rows: raise CvkitError(f"{len(train)} training rows in {k} folds are too few to tell a fold from the others: take fewer folds.")
     table = pd.DataFrame.from_dict(rows, orient='index')
     return ways[table.apart.idxmin()],table

@@ -66,10 +66,10 @@ def _viewed(x, view, size=None, keys=None):
     return viewed(x, view, size)
 
 def _keys(dl):
-    "What `dl` knows its rows by, (n,) or (n, images a row): their ids, or their places"
+    "What `dl` knows its rows by, (n,) or (n, images a row): their ids; empty where it knows none"
     rows = getattr(getattr(dl, 'dataset', None), 'items', None)
     known = 'key' in (getattr(getattr(rows, 'dtype', None), 'names', None) or ()) and not getattr(dl, 'shuffle', False)
-    return rows['key'] if known else np.arange(len(dl.dataset) if hasattr(dl, 'dataset') else dl.n, dtype=np.uint64)
+    return rows['key'] if known else np.zeros(0, np.uint64)
 
 
 # %% ../nbs/41_tta.ipynb #c007
@@ -151,7 +151,8 @@ def predict_views(
         begun,(view,size) = time.perf_counter(),key
         size = size or _aim(x, standing, reading)
         named[key] = view,max(size)
-        out = says(_viewed(x, view, size, keys[at[key]:at[key]+len(x)]), *columns).cpu()
+        mine = keys[at[key]:at[key]+len(x)]
+        out = says(_viewed(x, view, size, mine if len(mine)==len(x) else np.arange(at[key], at[key]+len(x), dtype=np.uint64)), *columns).cpu()
         at[key] += len(x)
         took[key] += time.perf_counter()-begun
         return out

@@ -52,15 +52,16 @@ def cook(
     return avg, score, used, trials
 
 # %% ../../nbs/32a_callback.soup.ipynb #c014
-_ERRORS = {'mse','rmse','mae','msle','rmsle','rmspe','perplexity','brier'} # in the names of fastai's metrics, beside 'loss' and 'error'
+_ERRORS = {'mse','rmse','mae','mape','smape','medae','msle','rmsle','rmspe','perplexity','brier'} # in the names of fastai's metrics, beside 'loss' and 'error'
 
 def way(
     monitor:str # Name of a loss or metric in the log
 ):              # `np.less` or `np.greater`
     "How better values compare with others"
-    name = monitor.lstrip('_') # fastai's rmse is called _rmse
+    name = monitor.lower().lstrip('_') # fastai's rmse is called _rmse
     if name in METRICS: return np.greater if METRICS[name].maximize else np.less
-    return np.less if _ERRORS & set(name.split('_')) else TrackerCallback(name).comp
+    parts = set(name.split('_'))
+    return np.greater if parts & {'neg','skill'} else np.less if parts & _ERRORS else TrackerCallback(name).comp
 
 class Soup(TrackerCallback):
     "Keep the `k` best states of a fit and end with their average, or with the best one if that scores higher"
