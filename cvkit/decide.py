@@ -87,7 +87,7 @@ def drawn_scores(
     "`bootstrap`, by weights of the rows where the metric is an F1 of several labels"
     if y.ndim==1 or metric.name not in ('macro_f1','micro_f1'): return bootstrap(metric, y, preds, groups, n)
     times = np.stack([np.bincount(i, minlength=len(y)) for i in draws(len(y), groups, n)]).astype(np.float32)
-    hard = preds>.5
+    hard = preds>=.5
     hits,said,true = (times@np.float32(o) for o in (hard*y, hard, y))
     if metric.name=='micro_f1': hits,said,true = (o.sum(1, keepdims=True) for o in (hits,said,true))
     f1 = 2*hits/np.maximum(said+true, 1)
@@ -109,17 +109,13 @@ def decide(self:Ledger,
     y,frame = self.held_out(comp, **kw)
     what,p = decides(comp),frame.values
     if not what: return Decision(),frame
-    parted,ways,groups = parts_of(comp, frame.index, parts, seed),_choices(what, comp.task),groups_of(comp, frame.index)
+    parted,groups,sign = parts_of(comp, frame.index, parts, seed),groups_of(comp, frame.index),1 if comp.metric.maximize else -1
     few = np.random.default_rng(seed).permutation(len(p))<max(1000, _MOST//p.shape[1])
-    def decided(choose, rows): return choose(p[rows&few], y[rows&few])
-    plain = spoken(comp, p)
-    best,before,score = None,drawn_scores(comp.metric, y, plain, groups, n),comp.metric(y, plain)
-    found,held,gain = Decision(),pd.DataFrame(plain, frame.index, frame.columns),0.
-    for choose in ways:
-        tried = spoken(comp, crossed(parted, lambda rest,held: _apply(what, decided(choose, rest), p[held], comp.task)))
-        now = drawn_scores(comp.metric, y, tried, groups, n)
-        more = (now-before)*(1 if comp.metric.maximize else -1)
-        if not earned(more): continue
-        best,before,gain = choose,now,(comp.metric(y, tried)-score)*(1 if comp.metric.maximize else -1)
-        held = pd.DataFrame(tried, frame.index, frame.columns)
-    return (Decision(what, decided(best, np.full(len(p), True)), float(gain)) if best else found),held
+    said,best,gain = spoken(comp, p),None,0.
+    drawn,before = drawn_scores(comp.metric, y, said, groups, n),comp.metric(y, said)
+    for choose in _choices(what, comp.task):
+        tried = spoken(comp, crossed(parted, lambda rest,held: _apply(what, choose(p[rest&few], y[rest&few]), p[held], comp.task)))
+        now,more = drawn_scores(comp.metric, y, tried, groups, n),sign*(comp.metric(y, tried)-before)
+        if earned(sign*(now-drawn), more-gain): best,said,drawn,gain = choose,tried,now,float(more)
+    held = pd.DataFrame(said, frame.index, frame.columns)
+    return Decision(what, best(p[few], y[few]), gain) if best else Decision(),held

@@ -47,6 +47,7 @@ def nested(
 ) -> np.ndarray:       # Predictions (rows, columns)
     "What the blend says of each row when that row's fold had no say in the weights"
     stack,folds = np.asarray(stack),np.asarray(folds)
+    if how=='ranks': stack,how = np.stack([into(o, how, task) for o in stack]),'mean' # of all rows, as of the test: a part alone would be ranked as if it were like all
     if len(np.unique(folds))<2: raise CvkitError("A nested estimate takes two folds or more: give `folds`, such as those of `comp.folds()`, or random ones.")
     return crossed(folds, lambda rest,held: merge(stack[:,held], how, greedy(stack[:,rest], y[rest], metric, how, task, **kw), task))
 
@@ -96,7 +97,8 @@ def blend(self:Ledger,
     groups = groups_of(comp, ids)
     draws = {k: bootstrap(metric, y, p, groups) for k,p in tried.items()}
     gain = (draws['chosen']-draws['mean of all'])*(1 if metric.maximize else -1)
-    weights = greedy(stack, y, metric, how, comp.task) if earned(gain) else np.full(len(found), 1/len(found))
+    about = (metric(y, tried['chosen'])-metric(y, tried['mean of all']))*(1 if metric.maximize else -1)
+    weights = greedy(stack, y, metric, how, comp.task) if earned(gain, about) else np.full(len(found), 1/len(found))
     rows = {k: (score := metric(y, p),*interval(draws[k], about=score)) for k,p in tried.items()}
     scores = pd.DataFrame.from_dict(rows, orient='index', columns=['score','low','high']).assign(weight=[*weights,None,None])
     return Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)

@@ -51,7 +51,7 @@ def split_rows(
 ) -> np.ndarray:
     "A fold per row"
     n, firsts, seed = len(y), np.unique(together, return_index=True)[1], seed%2**32
-    if y.ndim==2 and y.size>_MOST: y = np.where(y>0, y.sum(0), np.inf).argmin(1) # the rarest label of each row
+    if y.ndim==2 and (grouped or y.size>_MOST): y = np.where(y.any(1), np.where(y>0, y.sum(0), np.inf).argmin(1), y.shape[1]) # the rarest label of each row
     grouped = grouped and len(firsts)*(y.max()+1)<=_MOST
     if not 2<=k<=len(firsts):
         raise CvkitError(f"{len(firsts)} groups of training rows make 2 to {len(firsts)} folds, not {k}: change `k`.")

@@ -310,6 +310,7 @@ def climb(
                 part = rung(comp, valid, r, seed+i)
                 one = lambda s: trial(fit, part, valid[part.train.index], settings[s], seed+i, resamples)
                 for s in names: ladder.once(lambda: one(s), setting=s, given=given[s], rung=r, repeat=i)
-            names = [s for s in ladder.ranking() if s in names and (x := ladder.scores(s, r)[0])==x][:math.ceil(keep*len(names))]
+            score = {s: (1 if ladder.maximize else -1)*ladder.scores(s, r)[0] for s in names}
+            names = sorted((s for s in names if score[s]==score[s]), key=score.get, reverse=True)[:math.ceil(keep*len(names))]
     except KeyboardInterrupt: print("Stopped: the ladder holds what was measured.")
     return ladder

@@ -220,7 +220,7 @@ class BinaryCrossEntropy(nn.Module):
         loss = _fit(self.weight, x)*seen*(_fit(self.pos_weight, x)*y*one+(1-y)*zero)
         return _reduce(loss, seen.sum(), self.reduction)
     def activation(self, x): return x.as_subclass(torch.Tensor).float().sigmoid()
-    def decodes(self, p): return p>.5 # of what `activation` gave
+    def decodes(self, p): return p>=.5 # of what `activation` gave
 
 # %% ../nbs/23_losses.ipynb #c053
 class BinaryFocal(BinaryCrossEntropy):

@@ -18,19 +18,35 @@ from sklearn import metrics as skm
 from .core import CvkitError, nearest
 
 # %% ../nbs/02_metrics.ipynb #c005
-def _labels(y, p): return (p>.5).astype(int) if np.ndim(y)==2 else p.argmax(1)
+def _labels(y, p): return (p>=.5).astype(int) if np.ndim(y)==2 else p.argmax(1)
 def _accuracy(y, p): return skm.accuracy_score(y, _labels(y, p))
 def _right(y, p): return (_labels(y, p)==y).reshape(len(y), -1).all(1)
-def _balanced(y, p): return skm.recall_score(y, p.argmax(1), labels=np.unique(y), average='macro')
 def _rmse(y, p): return skm.mean_squared_error(y, p)**.5
 def _r2(y, p): return skm.r2_score(y, p) if len(y)>1 else 0.
 
+def _counts(y, guess):
+    "How often each class is the answer, is guessed, and is both; of codes (n,), or of 0/1 (n, labels)"
+    if y.ndim==2: return tuple(o.sum(0).astype(int) for o in (y, guess, y*guess))
+    n = int(max(y.max(), guess.max()))+1
+    return tuple(np.bincount(o.astype(int), minlength=n) for o in (y, guess, y[y==guess]))
+
+def _f1_of(average, y, guess):
+    true,said,hits = _counts(y, guess)
+    there = true+said>0
+    if not there.any(): return 1.
+    return float(2*hits.sum()/(true+said).sum() if average=='micro' else (2*hits[there]/(true+said)[there]).mean())
+
 def _f1(average, y, p):
     "F1 over the classes that occur in the answers or the predictions"
-    hard = _labels(y, p)
-    labels = np.flatnonzero(y.any(0) | hard.any(0)) if y.ndim==2 else np.union1d(y, hard)
-    if not len(labels): return 1.
-    return skm.f1_score(y, hard, labels=labels, average=average, zero_division=0)
+    return _f1_of(average, y, _labels(y, p))
+
+def _balanced_of(y, guess):
+    true,_,hits = _counts(y, guess)
+    return float((hits[true>0]/true[true>0]).mean())
+
+def _balanced(y, p):
+    "Mean over the classes of the answers of the share of each that is right"
+    return _balanced_of(y, p.argmax(1))
 
 def _losses(y, p, least=1e-15):
     "The log loss of each row; of a row that has one class no table of all is made"
@@ -104,11 +120,13 @@ def _gap(y, p):
     hit,known = p.argmax(1)==y,(y>=0).sum()
     return float(skm.average_precision_score(hit, p.max(1))*hit.sum()/known) if hit.any() else 0.
 
+def _qwk_of(y, guess):
+    chance = y.var()+guess.var()+(y.mean()-guess.mean())**2 # mean square between an answer and the guess of any row
+    return float(1-((y-guess)**2).mean()/chance) if chance else 1.
+
 def _qwk(y, p):
     "Quadratic weighted kappa; 1 if answers and predictions are one and the same grade"
-    hard = p.argmax(1)
-    if (y==hard).all(): return 1.
-    return float(skm.cohen_kappa_score(y, hard, labels=range(p.shape[1]), weights='quadratic'))
+    return _qwk_of(y, p.argmax(1))
 
 # %% ../nbs/02_metrics.ipynb #c011
 @dataclass(frozen=True)
@@ -119,6 +137,7 @@ class Metric:
     maximize:bool=True  # Whether larger is better
     tasks:tuple=('single','multi','ordinal') # Tasks for which it makes sense
     by_row:Callable=None # Takes the same as `func` and gives the score of each row, where `func` is their mean: then draws of rows cost nothing
+    by_guess:Callable=None # Takes answers and guesses, both as codes (n,), and gives the same as `func` of one label: then draws of rows cost little
     def __call__(self, y, preds) -> float:
         y, preds = np.asarray(y), np.asarray(preds)
         if len(y)!=len(preds):
@@ -132,14 +151,14 @@ class Metric:
 _all, _class, _numbers = ('single','multi','ordinal'), ('single','ordinal'), ('regression',)
 METRICS = {m.name: m for m in (
     Metric('accuracy', _accuracy, tasks=_all, by_row=_right),
-    Metric('balanced_accuracy', _balanced, tasks=_class),
-    Metric('macro_f1', partial(_f1, 'macro'), tasks=_all),
-    Metric('micro_f1', partial(_f1, 'micro'), tasks=_all),
+    Metric('balanced_accuracy', _balanced, tasks=_class, by_guess=_balanced_of),
+    Metric('macro_f1', partial(_f1, 'macro'), tasks=_all, by_guess=partial(_f1_of, 'macro')),
+    Metric('micro_f1', partial(_f1, 'micro'), tasks=_all, by_guess=partial(_f1_of, 'micro')),
     Metric('log_loss', _log_loss, maximize=False, tasks=_all, by_row=_losses),
     Metric('auc', _auc, tasks=_all),
     Metric('average_precision', partial(_curve, skm.average_precision_score), tasks=_all),
     Metric('gap', _gap, tasks=('single',)),
-    Metric('qwk', _qwk, tasks=_class),
+    Metric('qwk', _qwk, tasks=_class, by_guess=_qwk_of),
     Metric('rmse', _rmse, maximize=False, tasks=_numbers),
     Metric('mae', skm.mean_absolute_error, maximize=False, tasks=_numbers),
     Metric('r2', _r2, tasks=_numbers))}

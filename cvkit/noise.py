@@ -33,7 +33,7 @@ def label_quality(
 ) -> tuple:   # How much each label is to be believed (n,), 0 to 1; whether it is likely wrong (n,)
     "How likely each label is right, and which are likely wrong"
     one_of('measure of quality', method, QUALITIES)
-    lab,probs = _cleanlab(),np.asarray(probs, np.float64)
+    lab,y,probs = _cleanlab(),np.asarray(y),np.asarray(probs, np.float64)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter('always')
         if y.ndim==2:
@@ -58,7 +58,7 @@ def feature_probs(
     seed:int=0,    # Of the order of the rows
     **kwargs       # For `cvkit.headstart.fit_linear`
 ) -> np.ndarray:   # (n, n_out)
-    "Out-of-fold probabilities of a linear layer of frozen features"
+    "Out-of-fold probabilities of a linear layer of frozen features. From the second round on they rank labels and tell no score: which rows are left out was told by models that had seen all of them"
     x,y,folds = torch.as_tensor(np.asarray(features, np.float32)),np.asarray(y),np.asarray(folds)
     multi,use = y.ndim==2,np.ones(len(y), bool)
     target,loss = (torch.tensor(y).float(),F.binary_cross_entropy_with_logits) if multi else (torch.tensor(y),F.cross_entropy)
@@ -69,7 +69,7 @@ def feature_probs(
             rows,held = np.flatnonzero((folds!=k) & use),folds==k
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
-                layer = fit_linear(x[rows], target[rows], n_out, loss, **{**dict(epochs=10, wd=1.), **kwargs})
+                layer = fit_linear(x[rows], target[rows], n_out, loss, **{**dict(epochs=10, wd=1.), **kwargs}).cpu()
             with torch.no_grad(): out[held] = layer(x[held]).sigmoid() if multi else layer(x[held]).softmax(1)
         if r<rounds-1: use = ~label_quality(y, out)[1]
     return out

@@ -179,7 +179,8 @@ def pseudo_rounds(
     only = sorted(set(folds)) if only is None else list(only)
     seen = {} if tuple(views)==('identity',) else dict(views='+'.join(o if isinstance(o, str) else ' '.join(map(str, o)) for o in views))
     def how(**kw): return f" ({', '.join(f'{k}={v}' for k,v in kw.items())})" if kw else ''
-    runs = [[f"round {r}{how(**kw, weight=weight, neighbours=neighbours, **seen) if r else how(**seen)} {name}".strip() for name in (fit if isinstance(fit, dict) else [''])] for r in range(rounds+1)]
+    first = seen if neighbours==5 else dict(seen, neighbours=neighbours) # what the labels of round 0 are made of
+    runs = [[f"round {r}{how(**kw, weight=weight, neighbours=neighbours, **seen) if r else how(**first)} {name}".strip() for name in (fit if isinstance(fit, dict) else [''])] for r in range(rounds+1)]
     labels = []
     for r,now in enumerate(runs):
         labels.append([])
@@ -196,7 +197,7 @@ def pseudo_rounds(
 def _compared(comp, ledger, ids, runs, labels, metric, sure):
     "The rounds on the held-out rows `ids`, and which of them stays"
     found = [[ledger.get('valid', run=o) for o in now] for now in runs]
-    ids = [i for i in ids if all(i in o.index for now in found for o in now)] # but for images that cannot be read
+    for o in sum(found, []): ids = ids[ids.isin(o.index)] # but for images that cannot be read
     y,groups = comp.y(comp.train.loc[ids]),groups_of(comp, ids)
     preds,best,out = [_mean_of([o.loc[ids] for o in now]).values for now in found],0,[]
     for r,p in enumerate(preds):

@@ -80,7 +80,7 @@ def _neighbourhoods(x, k1, k2):
     from scipy.sparse import csr_array
     _,near = nearest(x, k=min(k1, len(x)-1))
     near = np.concatenate([np.arange(len(x))[:,None],near], 1)
-    full,half = _reciprocal(near, k1),_reciprocal(near, max(1, k1//2))
+    full,half = _reciprocal(near, k1),_reciprocal(near, max(1, round(k1/2)))
     rows = []
     for own in full:
         more = [h for h in (half[j] for j in own) if len(np.intersect1d(h, own))>2/3*len(h)]
@@ -149,13 +149,13 @@ def choose_threshold(
     share:float=None, # Share of new queries to expect in the test; as in `truth` when `None`
     steps:int=200   # Thresholds to try
 ) -> float:
-    "The threshold with the best mean average precision, known and new queries weighted to make `share`"
+    "The threshold with the best mean average precision, known and new queries weighted to make `share`; `inf` where it is best to call all of them new"
     truth = np.asarray(truth)
     new = truth==NEW
     share = new.mean() if share is None else share
     if not 0<=share<=1: raise CvkitError(f"The share of new queries is from 0 to 1, not {share}.")
     if not 0<new.sum()<len(new): raise CvkitError("A threshold is chosen on queries of known classes and of new ones: take those of `open_set`.")
-    tries = np.unique(np.quantile(scores[np.isfinite(scores)], np.linspace(0, 1, steps)))
+    tries = np.r_[np.unique(np.quantile(scores[np.isfinite(scores)], np.linspace(0, 1, steps))),np.inf]
     def worth(t): o = with_new(ranked, scores, t); return (1-share)*map_at(o[~new], truth[~new])+share*map_at(o[new], truth[new])
     return float(max(tries, key=worth))
 

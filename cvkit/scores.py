@@ -39,26 +39,36 @@ def draws(
         yield order[np.repeat(starts[pick]-ends+sizes[pick], sizes[pick])+np.arange(ends[-1])]
 
 def bootstrap(
-    metric,      # Takes `y` and `preds`, gives a number; the rows of a `Metric` that has `by_row` are scored once
+    metric,      # Takes `y` and `preds`, gives a number; the rows of a `Metric` that has `by_row`, or `by_guess` for one label, are looked at once
     y, preds,    # Answers and predictions, row by row
     groups=None, # As for `draws`
     n:int=200,   # Draws
     seed:int=0   # As for `draws`: scores of two predictions can be compared draw by draw
 ) -> np.ndarray: # The scores (n,)
-    "What `metric` would say of other rows of the same kind; of very many a part is drawn, which strays more by the root of how many times it is smaller"
+    "What `metric` would say of other rows of the same kind; of very many, where each draw costs all of them, from a part, which strays more by the root of how many times it has fewer groups"
     if len(y)!=len(preds): raise CvkitError(f"{len(y)} answers but {len(preds)} predictions: give one each.")
     if by_row := getattr(metric, 'by_row', None):
         scores = by_row(np.asarray(y), np.asarray(preds))
         return np.array([scores[i].mean() for i in draws(len(y), groups, n, seed)], float)
-    if len(y)<=(most := _most(preds)): return np.array([metric(y[i], preds[i]) for i in draws(len(y), groups, n, seed)], float)
-    codes = _coded(len(y), groups)
-    part = np.sort(np.argsort(np.random.default_rng(seed).permutation(codes.max()+1)[codes], kind='stable')[:most])
-    strayed = bootstrap(metric, y[part], preds[part], codes[part], n, seed)-metric(y[part], preds[part])
-    return metric(y, preds)+strayed*(len(part)/len(y))**.5
+    if (by_guess := getattr(metric, 'by_guess', None)) and np.ndim(y)==1: preds,metric = np.asarray(preds).argmax(1),by_guess
+    elif len(y)>(most := _most(preds)):
+        codes = _coded(len(y), groups)
+        part,share = _part(codes, most, seed)
+        strayed = np.array([metric(y[part][i], preds[part][i]) for i in draws(len(part), codes[part], n, seed)], float)-metric(y[part], preds[part])
+        return metric(y, preds)+strayed*share**.5
+    return np.array([metric(y[i], preds[i]) for i in draws(len(y), groups, n, seed)], float)
 
 def _most(preds):
-    "Of how many rows a metric is computed in each draw"
+    "Of how many rows, or twice as many in groups, a metric is computed in each draw"
     return min(20_000, max(1_000, 1_000_000//max(1, preds[0].size)))
+
+def _part(codes, most, seed):
+    "Rows of as many groups as may be, some of each, and the share of the groups: they are what is drawn"
+    rng,groups = np.random.default_rng(seed),codes.max()+1
+    rows = np.flatnonzero((rng.permutation(groups)<most)[codes])
+    rows = rows[np.argsort(rng.random(len(rows)))]
+    mine,sizes = pd.Series(rows).groupby(codes[rows]).cumcount().to_numpy(),np.bincount(codes)[codes[rows]]
+    return np.sort(rows[mine<np.ceil(sizes*most/max(most, len(rows)))]),min(1, most/groups)
 
 def interval(
     scores,          # Of the draws of `bootstrap`, or differences of two
@@ -81,7 +91,9 @@ def gained(
     "How much better `after` is, on draws of the rows that both are scored on"
     sign = 1 if metric.maximize else -1
     gains = sign*(bootstrap(metric, y, after, groups, n)-bootstrap(metric, y, before, groups, n))
-    return float(sign*(metric(y, after)-metric(y, before))),float(np.nanstd(gains)),*interval(gains)
+    gain = float(sign*(metric(y, after)-metric(y, before)))
+    off = gain-np.nanmean(gains)
+    return gain,float(np.nanstd(gains)),*(o+off for o in interval(gains))
 
 # %% ../nbs/40a_scores.ipynb #c012
 @patch
@@ -98,13 +110,13 @@ def fold_ids(self:Ledger,
 def fold_scores(self:Ledger,
     comp,         # The `Competition` with the answers
     metrics=None, # Names of metrics; that of the competition when `None`
-    **kw          # `run`, `view`, `size`: which predictions, as in `get`
+    **kw          # `run`, `view`, `size`, `fold`, `epoch`: which predictions, as in `get`
 ) -> pd.DataFrame: # A row a fold, a column a metric, and the number of rows
     "The score of each fold on the rows that it held out"
     rows,b = {},self.blocks()
     for k,v in dict(kind='valid', what='probs', **kw).items(): b = b[b[k]==v]
     for fold in sorted(b.fold.unique()):
-        y,p = self.held_out(comp, fold=fold, **kw)
+        y,p = self.held_out(comp, **{**kw, 'fold': fold})
         rows[fold] = dict({m.name: m(y, p.values) for m in _metrics(comp, metrics)}, rows=len(p))
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('fold')
 
@@ -162,10 +174,11 @@ def crossed(
     return out
 
 def earned(
-    gain # In each draw of the rows, more is better; `nan` where the metric is no number
+    gain,            # In each draw of the rows, more is better; `nan` where the metric is no number
+    about:float=None # That of all rows: a draw lacks some rare classes, which moves the mean of the draws
 ) -> bool:
     "Whether it is above zero by more than two standard errors"
-    return bool(np.nanmean(gain)>2*np.nanstd(gain))
+    return bool((np.nanmean(gain) if about is None else about)>2*np.nanstd(gain))
 
 # %% ../nbs/40a_scores.ipynb #c021
 _APART = 'run','fold','view','size','epoch'
@@ -192,7 +205,9 @@ def in_common(self:Ledger,
     "What members say of the same held-out rows"
     found = self.members('valid', by, **kw)
     if not found: raise CvkitError(f"The ledger at {self.path} has no held-out predictions{f' of {kw}' if kw else ''}: predict first, for instance by `ledger.predict(learn, dl, ids)`.")
-    ids = [o for o in comp.train.index.unique() if all(o in p.index for p in found.values())]
+    ids = comp.train.index.unique()
+    for p in found.values(): ids = ids[ids.isin(p.index)]
+    ids = list(ids)
     if not ids: raise CvkitError(f"The {len(found)} members in {self.path} ({', '.join(map(str, by))}) have no training image of this competition in common: predict the same rows with each.")
     if left := len(comp.train.index.intersection(pd.Index(np.concatenate([p.index for p in found.values()])).unique()))-len(ids): print(f"{left} held-out rows lack one of the {len(found)} members and do not count: predict them with each.")
     return ids,comp.y(comp.train.loc[ids]),{k: p.loc[ids].to_numpy() for k,p in found.items()}

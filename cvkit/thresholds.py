@@ -9,7 +9,7 @@ __all__ = ['COUNTING', 'LEAST', 'best_threshold', 'choose_thresholds', 'passed',
 from dataclasses import dataclass
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .core import CvkitError
+from .core import CvkitError, one_of
 from .metrics import get_metric
 from .oof import Ledger
 from .scores import bootstrap, crossed, earned, groups_of, interval, parts_of
@@ -73,7 +73,8 @@ def thresholds(self:Ledger,
 ) -> Thresholds:
     "Thresholds with the best F1 on what is predicted out of fold; for `submission(comp, preds, threshold=thresholds.values)`"
     if comp.task!='multi': raise CvkitError(f"Thresholds are for several labels, and the task of {comp.path} is '{comp.task}'.")
-    (y,frame),metric = self.held_out(comp, **kw),get_metric(metric or (comp.metric.name if comp.metric.name in COUNTING else 'macro_f1'))
+    metric = get_metric(one_of('metric of decisions', get_metric(metric).name, COUNTING) if metric else comp.metric.name if comp.metric.name in COUNTING else 'macro_f1')
+    y,frame = self.held_out(comp, **kw)
     p,parted = frame.values,parts_of(comp, frame.index, parts, seed)
     tried = {way: crossed(parted, lambda rest,held: passed(p[held], _chosen(p[rest], y[rest], least), comp.form=='words')).astype(float) for way,least in LEAST.items()}
     way,scores = _best(metric, y, tried, groups_of(comp, frame.index))
@@ -83,7 +84,7 @@ def _best(metric, y, tried, groups):
     "The first way, or a later one that beats it by more than two standard errors; and a row a way: score and interval"
     draws = {k: bootstrap(metric, y, o, groups) for k,o in tried.items()}
     way = next(iter(tried))
-    for k in tried: way = k if earned(draws[k]-draws[way]) else way
+    for k in tried: way = k if earned(draws[k]-draws[way], metric(y, tried[k])-metric(y, tried[way])) else way
     return way,pd.DataFrame.from_dict({k: (score := metric(y, o),*interval(draws[k], about=score)) for k,o in tried.items()}, orient='index', columns=['score','low','high'])
 
 def _chosen(p, y, least): return np.full(p.shape[1], .5) if least is None else choose_thresholds(p, y, least)

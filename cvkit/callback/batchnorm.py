@@ -29,12 +29,16 @@ class FreezeStats(Callback):
 @torch.no_grad()
 def estimate_stats(
     model,  # A body and a head, or any module
-    batches # Tuples of what the model takes
+    batches # Tuples of what the model takes, from rows in no order: a batch of one class tells how its own images differ, and not how the classes do
 ):
     "Running statistics of the body's batch norm from `batches` alone; the model is in evaluation mode then"
     model.eval()
     norms = body_norms(model)
     was = [m.momentum for m in norms]
-    for m in norms: m.reset_running_stats(); m.momentum = None; m.train() # `None`: the mean over batches
-    for xs in batches: model(*xs)
+    for m in norms: m.reset_running_stats(); m.train()
+    rows = 0
+    for xs in batches:
+        rows += len(xs[0])
+        for m in norms: m.momentum = len(xs[0])/rows # the mean over rows
+        model(*xs)
     for m,o in zip(norms, was): m.momentum = o; m.eval()
