@@ -25,6 +25,9 @@ def file_tree(file):
     "The same of a file that does not change meanwhile"
     return plain(bare(Path(file).read_text()))
 
+@cache
+def file_text(file): return repr(file_tree(file))
+
 def row(what, ours, peer, unit, goal, met, more=True):
     "A row of the table, from one number for each repeat of ours and of the peer; without a peer where that is `None`. The ratio is that of the means. `met` is `None` where there is no goal"
     ours = np.array(ours, float)
@@ -63,8 +66,8 @@ class Bench:
     def code(self, name, arm):
         "A number that changes with what is measured"
         j = self.jobs[name]
-        modules = [file_tree(Path(cvkit.__file__).parent/f'{m}.py') for m in j['modules']]
-        return hashlib.sha1(repr((modules, [*self.called(name, set())], j['arms'][arm])).encode()).hexdigest()[:12]
+        modules = ', '.join(file_text(Path(cvkit.__file__).parent/f'{m}.py') for m in j['modules'])
+        return hashlib.sha1(f"([{modules}], {[*self.called(name, set())]!r}, {j['arms'][arm]!r})".encode()).hexdigest()[:12]
 
     def job(self, arms, *modules, **same):
         "Register a function of (arguments, seed, **same, **arm) that gives scores; `modules` are what it measures"
