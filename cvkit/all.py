@@ -11,7 +11,7 @@ __all__ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread
            'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb',
            'predict', 'timm_learner', 'train_counts', 'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup',
            'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan', 'bearable',
-           'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows',
+           'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Run',
            'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes', 'bootstrap', 'interval',
            'check_submission', 'write_submission', 'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise',
            'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features',
@@ -61,7 +61,7 @@ from .pseudo_run import pseudo_run
 from .report import plot_confusion, plot_errors, read_oof, save_oof, write_report
 from .rerun import dry_run
 from .retrieval import choose_threshold, expanded, open_set, rank_classes, rerank, with_new
-from .run import cvkit_run, predict_rows, submit_from
+from .run import cvkit_run, predict_rows, Run, submit_from
 from .samplers import Balanced, PerClass, Weighted, set_sampler, train_targets
 from .scale import in_processes
 from .scores import bootstrap, interval
@@ -77,5 +77,5 @@ _all_ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread_l
           'CvkitError', 'chip', 'seed_all', 'where', 'cross_validate', 'learning_curve', 'Competition',
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
-         'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes', 'bootstrap', 'interval', 'check_submission', 'write_submission',
+         'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes', 'bootstrap', 'interval', 'check_submission', 'write_submission',
          'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']

@@ -32,7 +32,13 @@ def check_tables(
         find("id is not in the sample", 'test', comp.test.index[~own.isin(asked)])
         find("id is not in the test table", 'sample', comp.sample.iloc[:,0][~asked.isin(own)])
         find("id is repeated", 'sample', comp.sample.iloc[:,0][asked.duplicated()])
+        if comp.form in ('label','ranked') and comp.classes and not pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
+            answers = comp.sample.iloc[:,1].dropna().drop_duplicates().astype(str)
+            said = answers.str.split().explode() if comp.form=='ranked' else answers
+            find("label of the sample is no class", 'sample', said[~said.isin(comp.classes)].unique())
     find("id is repeated", 'test', comp.test.index[comp.test.index.duplicated()])
+    gone = [len(ids) for problem,where,ids in comp.findings if (problem,where)==("image is missing",'test')]
+    find("no test image is found", 'test', comp.test.index if gone==[len(comp.test)] else [])
     shown = comp.items(comp.train).image
     find("image is also a test image", 'train', shown.index[shown.isin(comp.items(comp.test).image)].unique())
     return found
@@ -82,6 +88,8 @@ def check_images(
 ADVICE = {
     "no image lies below it":                      "is the folder's name right?",
     "label is empty":                              "left out of training",
+    "row has no label":                            "none of the labels holds; name another `task` if it is not known",
+    "label of the sample is no folder":            "is there a table of labels elsewhere?",
     "id is repeated":                              "the first row counts",
     "id is repeated with another label":           "decide for one",
     "image is missing":                            "look for it, or drop the row",
@@ -90,6 +98,8 @@ ADVICE = {
     "image is cut short":                          "what there is counts; get it again",
     "class without an image":                      "it can never be predicted well",
     "class with one image":                        "no fold can both learn and test it",
+    "label of the sample is no class":             "never predicted here; where it stands for what is new, see `cvkit.retrieval`",
+    "no test image is found":                      "all get the shares of the labels: name the folder they lie in, or add them",
     "id is not in the sample":                     "is it the right sample?",
     "id is not in the test table":                 "is it the right test table?",
     "image is also a test image":                  "the test score will flatter",

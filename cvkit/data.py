@@ -82,7 +82,7 @@ def folder_tables(
     test = ['/'.join(r[1:]) for r in rows if r[0]==test_home]
     train = [r[1:] for r in rows if r[0]==home] if home else [r for r in rows if r[0]!=test_home]
     train = [('/'.join(r), r[0]) for r in train if len(r)>1]
-    train = pd.DataFrame(train, columns=['image','label']) if len({label for _,label in train})>1 else None
+    train = pd.DataFrame(train, columns=['image','label'], dtype=object) if len({label for _,label in train})>1 else None
     return train, pd.DataFrame(dict(image=test), dtype=object)
 
 # %% ../nbs/03_data.ipynb #c019
@@ -103,9 +103,10 @@ def guess_id(
     train, test, sample # Tables; the last two may be None
 ):
     "The column of ids"
-    for df,name in ((sample,'sample'), (test,'test table')):
-        if df is not None and df.columns[0] in train: return df.columns[0], f"first column of the {name}"
-    return next((c for c in train if train[c].is_unique), train.columns[0]), "first column without repeats"
+    if sample is not None and sample.columns[0] in train: return sample.columns[0], "first column of the sample"
+    if test is not None and test.columns[0] in train and test.iloc[:,0].is_unique: return test.columns[0], "first column of the test table"
+    alone = [c for c in train if train[c].is_unique]
+    return next((c for c in alone if test is not None and c in test), alone[0] if alone else train.columns[0]), "first column without repeats"
 
 def guess_files(
     train,  # Table
@@ -143,7 +144,7 @@ def words_sep(
     labels:pd.Series # One column of labels
 ):
     "What separates several labels in one field, or None if each field is one label"
-    distinct = labels.dropna().unique()
+    distinct = [o for o in labels.dropna().unique() if o]
     for sep in ',;| ':
         sets = [set(filter(None, map(str.strip, o.split(sep)))) for o in distinct]
         lone = set().union(*(s for s in sets if len(s)==1))
@@ -155,7 +156,8 @@ _CLASS = 'label|class|categor|species|kind|type|target|id$'
 
 def guess_task(
     y:pd.DataFrame, # The target columns, as text
-    metric=None     # A `Metric`, if the user named one
+    metric=None,    # A `Metric`, if the user named one
+    sample=None     # Table, if there is one
 ):
     "'single', 'multi', 'regression' or 'ordinal'"
     v = y.apply(pd.to_numeric, errors='coerce')
@@ -168,10 +170,11 @@ def guess_task(
         if (v.sum(axis=1)==1).all(): return 'single', "columns of 0 and 1, one 1 a row"
         return 'multi', "columns of 0 and 1"
     n = y[name].nunique()
-    if not numeric and words_sep(y[name]): return 'multi', "labels that share words"
+    if not numeric and words_sep(y[name]): return 'multi', "labels that share words: several a row, unless the task is single"
     if not numeric: return 'single', f"{n} different texts"
     if (v[name]%1).any(): return 'regression', "numbers with fractions"
     if metric and metric.name=='qwk': return 'ordinal', f"{n} grades by the metric"
+    if not metric and n>2 and sample is not None and sample.shape[1]==2 and pd.api.types.is_float_dtype(sample.iloc[:,1]) and (sample.iloc[:,1]%1).any(): return 'regression', "fractions in the sample"
     if re.search(_GRADE, name, re.I) and 2<n<=20: return 'ordinal', f"{n} grades by the name"
     if n>20 and not re.search(_CLASS, name, re.I): return 'regression', f"{n} different whole numbers"
     return 'single', f"{n} different whole numbers"
@@ -205,7 +208,7 @@ def guess_form(
         if col in classes: return 'prob', f"the column is the class {col}"
         if pd.api.types.is_float_dtype(values) and (values%1).any(): return 'prob', f"fractions in the sample{of}"
         if metric.name in ('auc','average_precision','log_loss'): return 'prob', f"the metric is {metric.name}{of}"
-    return 'label', "one column"
+    return 'label', "one column; of probabilities if the metric wants them, as auc does" if len(classes)==2 and pd.api.types.is_numeric_dtype(values) and values.nunique()==1 else "one column"
 
 # %% ../nbs/03_data.ipynb #c036
 _GROUP = 'patient|subject|person|site|burst|group|location|camera|session|sequence|series'
@@ -284,8 +287,10 @@ def _tables(self:Competition):
     if not self.path.is_dir(): raise CvkitError(f"There is no folder {self.path}: give the competition's.")
     csvs = sorted(f.name for f in self.path.iterdir() if f.suffix.lower() in ('.csv','.tsv'))
     self._tree = self._images()
+    if guess_table('test', csvs)[0] or any('test' in d.lower() for d in self._tree): csvs = [c for c in csvs if c!='submission.csv' or self.given.get('sample')==c] # what a run has written here
     if not self._tree and not csvs:
         raise CvkitError(f"There are neither images nor csv files in {self.path}: give another.")
+    if not guess_table('train', csvs)[0]: csvs += sorted(f.relative_to(self.path).as_posix() for f in self.path.glob('*/*.[ct]sv') if not (f.parent/'run.json').exists())
     names = {s: self._settle(s, guess_table, s, csvs) for s in _TABLES}
     names = {s: self.path/(n if (self.path/n).is_file() else one_of('csv', n, csvs)) for s,n in names.items() if n}
     train, test, sample = (read_csv(names[s]) if s in names else None for s in _TABLES)
@@ -295,6 +300,8 @@ def _tables(self:Competition):
         if (train := by_folder[0]) is None:
             raise CvkitError(f"There are images but no labels in {self.path}: add a train.csv or a folder per class.")
         self._say('train', 'folders', "one folder per class")
+        asked = [] if sample is None or sample.shape[1]!=2 or not pd.api.types.is_string_dtype(self.sample.iloc[:,1]) else [*sample.iloc[:,1].dropna().unique()]
+        if asked and not {*asked}&{*train.label}: self._find("label of the sample is no folder", 'train', asked)
     if test is None:
         test = by_folder[1] if sample is None else sample.iloc[:,:1]
         self._say('test', f'{len(test)} ids', "images of the test folder" if sample is None else "ids of the sample")
@@ -318,14 +325,19 @@ def place_images(
 # %% ../nbs/03_data.ipynb #c049
 @patch
 def _labelled(self:Competition, df):
-    "Training rows that have all targets and whose id was not there before"
+    "Training rows that have all targets and whose id was not there before, or with another image and the same label"
     df = df.dropna(subset=[self.id])
-    empty, again = df[self.targets].isna().any(axis=1), df[self.id].duplicated()
+    if len(self.targets)==1 and self.given.get('task') in (None,'multi') and words_sep(df[self.targets[0]]):
+        self._find("row has no label", 'train', df[self.id][df[self.targets[0]].isna()])
+        df = df.fillna({self.targets[0]: ''})
+    empty = df[self.targets].isna().any(axis=1)
     self._find("label is empty", 'train', df[self.id][empty])
+    df = df[~empty]
+    again = df[self.id].duplicated() & (df.duplicated([self.id, *self.files]) | (df[self.targets]!=df.groupby(self.id)[self.targets].transform('first')).any(axis=1))
     self._find("id is repeated", 'train', df[self.id][again].unique())
     other = again & ~df.duplicated([self.id, *self.targets])
     self._find("id is repeated with another label", 'train', df[self.id][other].unique())
-    df = df[~empty & ~again]
+    df = df[~again]
     if not len(df):
         raise CvkitError(f"No train row in {self.path} has {' and '.join(self.targets)}: name the `target`.")
     whole = [c for c in self.targets if df[c].str.fullmatch(r'-?\d+\.0').all()]
@@ -347,7 +359,15 @@ def _rows(self:Competition, df, side):
     homes = ', '.join(h for h,_ in Counter(o.rpartition('/')[0] or '.' for o in found.values()).most_common(2))
     self._say(f'{side} images', homes, f"{len(found)} files found, {sum(lost)} rows lack one")
     if side=='train': self._say('ext', _ext([*found.values()][0]), f"{'in' if _ext(first) else 'added to'} the name")
-    return df.set_index(id).rename_axis(self.id).assign(image=image)
+    df = df.set_index(id).rename_axis(self.id).assign(image=image)
+    return df if side=='test' or df.index.is_unique else _one_row(df)
+
+def _one_row(df):
+    "Rows of the same id as one, with the images of all"
+    images = {}
+    for i,o in df.image.items(): images.setdefault(i, {}).update(dict.fromkeys(filter(None, o if isinstance(o, tuple) else (o,))))
+    df = df[~df.index.duplicated()]
+    return df.assign(image=[tuple(images[i]) or ('',) for i in df.index])
 
 # %% ../nbs/03_data.ipynb #c054
 TASKS = ('single','multi','regression','ordinal')
@@ -366,7 +386,7 @@ def class_names(
 def _meaning(self:Competition):
     "Task, classes, metric and form of a submission; targets become numbers where they are"
     y, metric = self.train[self.targets], self.given.get('metric')
-    self.task = one_of('task', self._settle('task', guess_task, y, metric and get_metric(metric)), TASKS)
+    self.task = one_of('task', self._settle('task', guess_task, y, metric and get_metric(metric), self.sample), TASKS)
     self.metric = get_metric(self._settle('metric', lambda: (default_metric(self.task), f"usual for {self.task}")))
     if self.task not in self.metric.tasks:
         raise CvkitError(f"The metric {self.metric.name} is not for {self.task}: give another `metric` or `task`.")

@@ -283,10 +283,12 @@ def forget(self:Ledger,
 @patch
 def take(self:Ledger,
     other:Ledger, # Such as `Ledger('runs/NAME/ledger')` of a finished run
-    run:str       # Its name here; if `other` has named runs, their names follow it
+    run:str,      # Its name here; if `other` has named runs, their names follow it
+    kind:str=None # 'valid' or 'test': only these
 ):
-    "Add all blocks of another ledger"
+    "Add the blocks of another ledger"
     for line in other.blocks().itertuples():
+        if kind and line.kind!=kind: continue
         if not (found := other._read(line)): continue
         ids,names,opened = found
         if line.what=='probs' and self.classes is None: self._classes = names.tolist()

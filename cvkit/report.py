@@ -27,7 +27,7 @@ def _labels(comp, y, p):
     classes = np.array(comp.classes)
     names = lambda hit: ['|'.join(classes[h]) for h in hit]
     right = np.where(y>.5, p, 1-p).clip(1e-7)
-    return dict(true=names(y>.5), predicted=names(p>.5), p=right.min(1), loss=-np.log(right).mean(1))
+    return dict(true=names(y>.5), predicted=names(p>=.5), p=right.min(1), loss=-np.log(right).mean(1))
 
 def oof_rows(
     comp,               # A `Competition`
@@ -73,7 +73,7 @@ def save_oof(
     "Keep the held-out rows and their score in the run folder"
     df = comp.train.loc[comp.train.index.intersection(preds.index, sort=False)]
     y,p = comp.y(df),preds.loc[df.index, comp.classes or comp.targets].values
-    write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id', na_rep='nan'))
+    write_somewhere(Path(folder)/'valid.csv', oof_rows(comp, preds).to_csv(index_label='id', na_rep='nan').encode('utf-8', 'surrogateescape'))
     scored = _scored(comp.metric, y, p, groups_of(comp, df.index), _held_by(folder, df.index))
     score = dict(metric=comp.metric.name, maximize=comp.metric.maximize, task=comp.task, n=len(df), **scored, **facts)
     gone = {k: None for k in ('score','spread','interval') if np.isnan(score[k]).any()} # json has no nan
@@ -84,7 +84,7 @@ def read_oof(
     folder        # A run folder
 ) -> pd.DataFrame:
     "The held-out rows that `save_oof` kept; names stay text, whatever they look like"
-    rows = pd.read_csv(Path(folder)/'valid.csv', dtype=str, index_col='id', keep_default_na=False)
+    rows = pd.read_csv(Path(folder)/'valid.csv', dtype=str, index_col='id', keep_default_na=False, encoding_errors='surrogateescape')
     return rows.astype({k: float for k in (['true','predicted','loss'] if 'target' in rows else ['p','loss'])})
 
 # %% ../nbs/50_report.ipynb #c018

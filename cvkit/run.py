@@ -12,6 +12,7 @@ import json, math, os, shutil, time
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from dataclasses import asdict, dataclass, field, replace
+from fastcore.meta import delegates
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np, pandas as pd, torch
 from filelock import FileLock, Timeout
 from PIL import Image
 import cvkit.check, cvkit.expect, cvkit.loaders, cvkit.runner
-from .backbone import find_weights
+from .backbone import find_weights, known_arch
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
@@ -27,11 +28,12 @@ from .data import Competition
 from .decide import Decision, decides, spoken
 from .dials import get_size, set_flip, set_size
 from .learner import predict, predict_all, timm_learner
+from .oof import Ledger
 from .plan import Phase, Plan
 from .probe import bearable
 from .report import save_oof, write_report
 from .scale import all_devices, in_processes
-from .submit import check_submission, submission, write_submission
+from .submit import check_submission, expected_ids, submission, write_submission
 
 # %% ../nbs/61_run.ipynb #c005
 def _parts(comp): return 5 if comp.group else max(5, len(comp.train)//20_000) # 20,000 rows tell enough to be held out alone, but not of two groups
@@ -57,9 +59,14 @@ class Run:
     timed:dict=field(default_factory=dict)    # Minutes of the whole run, and the second of it at which a fold shall be over, by which it was given its seconds
     finished:list=field(default_factory=list) # Folds that are trained and predicted
     warnings:list=field(default_factory=list) # What the user should know
+    lost:dict=field(default_factory=dict)     # Images that cannot be read, by their paths below the competition's folder, and why
     blind:bool=False                          # Whether images are not opened before training, because there are too many for the minutes
     part:str=''                               # In the names of its files, while folds run in processes of their own
 
+    def knows(self, comp):
+        "What `comp` knows of images that cannot be read is kept, and what is kept it knows"
+        comp.__dict__.setdefault('_known', {}).update({os.path.join(comp.path, o): why for o,why in self.lost.items()})
+        self.lost = {os.path.relpath(o, comp.path): why for o,why in comp.unreadable(look=False).items()}
     def side(self, fold): return self.sizes.get(str(fold), self.size)
     def folds(self, comp, folder):
         "The fold of each training row, as `folder` has it when the run has begun; raise where the table has new rows"
@@ -89,7 +96,7 @@ def guess_size(
     for p in images.sample(min(n, len(images)), random_state=0):
         try:
             with Image.open(p) as im: sides.append(min(im.size))
-        except OSError: continue
+        except Exception: continue # what is wrong with it is told by the check
     side = np.median(sides) if sides else most
     return most if side >= 2*most/3 else int(np.clip(round(side/32)*32, 96, most))
 
@@ -102,7 +109,7 @@ def guess_flip(
     for p in images.sample(min(n, len(images)), random_state=0):
         try:
             with Image.open(p) as im: modes.add(im.mode)
-        except OSError: continue
+        except Exception: continue
     return False if modes=={'1'} else None
 
 # %% ../nbs/61_run.ipynb #c011
@@ -123,7 +130,7 @@ def make_learner(
     dls = comp.dataloaders(size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5, cache=cache)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
-    return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1, target_stats=stats)
+    return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') else 0., target_stats=stats)
 
 # %% ../nbs/61_run.ipynb #c014
 def predict_rows(
@@ -133,7 +140,8 @@ def predict_rows(
     df,                        # Rows of `comp.train` or `comp.test`
     kind:str,                  # 'valid' or 'test'
     fold:int=0,                # For the ledger, of one learner
-    views=('identity','hflip') # As for `cvkit.augment.viewed`
+    views=('identity','hflip'), # As for `cvkit.augment.viewed`
+    run:str=''                 # For the ledger
 ):
     "Predict `df` in all `views`, each image read once, and add the result to `ledger`"
     if not len(df): return
@@ -145,7 +153,7 @@ def predict_rows(
     for fold,said in found.items():
         for view,preds in said.items():
             preds[bad] = comp.prior()
-            ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, view=view, size=max(get_size(learn.dls)[-1]))
+            ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, run=run, view=view, size=max(get_size(learn.dls)[-1]))
 
 # %% ../nbs/61_run.ipynb #c016
 def _views(flip): return ('identity','hflip') if flip is not False else ('identity',)
@@ -158,12 +166,12 @@ def _room_for(learn, folder, models, at_once=1, own=()):
     return free>need+23*at_once*weights # the beginning with its best weights, and three states with those, two moments, and all three of the last good state
 
 # %% ../nbs/61_run.ipynb #c019
-def _seconds_per_image(learn, views, batches=4):
-    "Seconds to read and predict one image in `views`, and to predict it in one view more; the first batch waits for the workers and counts only when it is the only one"
-    times = [time.monotonic()]
-    for _,b in zip(range(batches), learn.dls.valid): predict(learn, [b], views); times.append(time.monotonic())
+def _seconds_per_image(learn, views):
+    "Seconds to read and predict one image in `views`, and to predict it in one view more; the first batch waits for the workers, who then give one each at once, and counts only when it is the only one"
+    times,rows = [time.monotonic()],[]
+    for _,b in zip(range(max(4, 4*learn.dls.valid.fake_l.num_workers)), learn.dls.valid): predict(learn, [b], views); times.append(time.monotonic()); rows.append(len(b[1]))
     took,now = np.diff(times),time.monotonic()
-    each = took[1:].mean()/learn.dls.valid.bs if len(took)>1 else took[0]/len(b[1])
+    each = took[1:].sum()/sum(rows[1:]) if len(took)>1 else took[0]/rows[0]
     predict(learn, [b], views[:1])
     return each,(time.monotonic()-now)/len(b[1])
 
@@ -247,12 +255,12 @@ def _note_returns(run, fold, guard):
     "Batches that were not finite are told in the report as well"
     if guard and guard.returns: run.warn(f"fold {fold} went back to its last good state {len(guard.returns)} times, the last time since {dict(input='images were not finite').get(why := guard.returns[-1]['why'], why)}{', once too often: its training was stopped' if guard.gave_up else ''}")
 
-def _predict_both(run, comp, learners, held, ledger):
+def _predict_both(run, comp, learners, held, ledger, name=''):
     "Held-out and test rows in the views that `run` allows the folds of `learners`"
     fold,learn = next(iter(learners.items()))
     set_size(learn.dls, run.side(fold))
     views, lost = _views(run.mirrors(fold)), set(learn.dls.unreadable)
-    predict_rows(ledger, comp, learners, comp.test, 'test', views=views)
+    predict_rows(ledger, comp, learners, comp.test, 'test', views=views, run=name)
     predict_rows(ledger, comp, learners, held, 'valid', views=views)
     for k in learners: ledger.forget(k, views) # of a fold that was stopped before it was told that images may not be mirrored
     if new := set(learn.dls.unreadable)-lost:
@@ -380,7 +388,11 @@ def _room_for_tables(run, comp, folder, todo, at_once):
         if need>has: raise CvkitError(f"Predictions of {max(each, end):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
 
 def _fits(comp):
-    "Raise now, and not after the training, when predictions cannot take the form of the sample"
+    "Raise now, and not after the training, when predictions cannot take the form of the sample, or no image can be read"
+    images,lost = comp.items().image,comp.unreadable(look=False)
+    if images.isin(list(lost)).all(): raise CvkitError(f"None of the {len(images)} training images can be read. Of {images.iloc[0]}: {lost[images.iloc[0]]}")
+    if comp.sample is not None and len(comp.test) and not expected_ids(comp).index.isin(comp.sample.iloc[:,0]).any():
+        raise CvkitError(f"The ids of the sample, such as '{comp.sample.iloc[0,0]}', are none of the test rows, such as '{comp.test.index[0]}': name the column with `id`, or the right table with `sample` or `test`.")
     few = copy(comp)
     few.test = comp.test.head(2)
     names = comp.classes or comp.targets
@@ -470,6 +482,9 @@ def train_folds(
     return finish(run, comp, ledger, folder, asked['out'], failure)
 
 # %% ../nbs/61_run.ipynb #c030
+_GRAVE = 'no test image is found','label of the sample is no class','label of the sample is no folder' # problems that are told once more
+
+@delegates(Competition)
 def cvkit_run(
     path,                             # Folder of the competition
     metric:str=None,                  # Name of the metric; guessed from the task when `None`
@@ -486,19 +501,22 @@ def cvkit_run(
     flip:bool=None,                   # Whether images may be mirrored; when `None` held-out images tell, and drawings of two colours never are
     cache:int=None,                   # Keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
-    from_run=None,                    # Folder of an earlier run: predict and submit with its models
+    from_run=None,                    # Folder of an earlier run: predict and submit with its models; of several: the mean of what they predict
     resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others
     devices=None,                     # Cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them when `None`; 'ray': those of a Ray cluster
     seed:int=0,                       # Of everything random
-    begun:float=None                  # `time.monotonic()` from which on the minutes count; now when `None`
+    begun:float=None,                 # `time.monotonic()` from which on the minutes count; now when `None`
+    **kwargs
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
     begun = begun or time.monotonic()
+    if not isinstance(metric, (str,type(None))): raise CvkitError("A run that goes on, or predicts later, knows its metric by name: give one of `cvkit.metrics`, and take a `Metric` of your own to `Competition` and `fit_plan`.")
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
     if from_run: return submit_from(path, from_run, out)
     if resume: return go_on(path, resume, out, minutes, devices, begun)
-    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k!='begun'}
-    comp = Competition(path, metric=metric, target=target, task=task, images=images, group=group)
+    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs')}
+    chip(); known_arch(arch) # what would end it is told before images are opened
+    comp = Competition(path, metric=metric, target=target, task=task, images=images, group=group, **kwargs)
     print(comp)
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), 'cosine' if comp.task=='single' else 'linear', guess_flip(comp) if flip is None else flip)
@@ -507,8 +525,14 @@ def cvkit_run(
     if run.blind: _unopened(comp)
     if run.blind: run.warn(f"images are not opened before training, which would take {took/60:.0f} of {asked['minutes']:g} minutes: look-alikes may lie on both sides of a fold, and what cannot be read is told when it is met")
     run.save(folder)
-    for problem in comp.check(images=not run.blind).itertuples(): run.warnings.append(f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}")
+    for problem in comp.check(images=not run.blind).itertuples():
+        text = f"{problem.problem}: {problem.n} in {problem.where}, such as {problem.such_as}; {problem.advice}"
+        if problem.problem in _GRAVE: run.warn(text)
+        else: run.warnings.append(text)
+    if comp.guesses.why['metric']!='given' and comp.guesses.why['form'].endswith('as auc does'): run.warn(f"no folder tells its metric: {comp.metric.name} is taken, and labels are submitted; where probabilities are scored, give the metric, such as auc or log_loss")
     _fits(comp)
+    run.knows(comp)
+    run.save(folder)
     with _alone(folder): return train_folds(run, comp, folder, begun)
 
 # %% ../nbs/61_run.ipynb #c031
@@ -583,21 +607,17 @@ def _alike(run, models, most):
     for k,f in models.items(): kinds.setdefault((run.side(k),run.mirrors(k)), []).append((k,f))
     return [dict(o[i:i+most]) for o in kinds.values() for i in range(0, len(o), most)]
 
-def submit_from(
-    path,     # Folder of the competition, the test rows may be others
-    from_run, # Folder of an earlier run
-    out       # Where the submission is written
-) -> Path:
-    "Predict the test rows with the models of an earlier run"
-    run = Run.load(from_run)
-    for o in (Run.load(from_run, f.stem[3:]) for f in Path(from_run).glob('run_*.json')): run.mirrored.update(o.mirrored); run.sizes.update(o.sizes)
-    _judged(run, path, from_run)
-    comp = Competition(path, **run.comp)
-    models = sorted(Path(from_run).glob('model_*.pth'))
-    if not models: raise CvkitError(f"'{from_run}' holds no model_*.pth: that run ended before its first state was kept; train again.")
-    folder = new_folder(out, comp.path.name)
-    ledger, few = comp.ledger(folder/'ledger'), copy(comp)
-    images = comp.items().image
+def _earlier(path, folder):
+    "The run in `folder`, and the files of its models"
+    run,models = Run.load(folder),sorted(Path(folder).glob('model_*.pth'))
+    for o in (Run.load(folder, f.stem[3:]) for f in Path(folder).glob('run_*.json')): run.mirrored.update(o.mirrored); run.sizes.update(o.sizes)
+    _judged(run, path, folder)
+    if not models: raise CvkitError(f"'{folder}' holds no model_*.pth: that run ended before its first state was kept; train again.")
+    return run,models
+
+def _predict_from(run, models, comp, ledger, name=''):
+    "The test rows by the models of an earlier run"
+    few,images = copy(comp),comp.items().image
     there = islice((i for i,p in images.items() if os.path.exists(p)), 64)
     few.train = comp.train.loc[list(dict.fromkeys(there))]
     def learner(fold, f):
@@ -607,10 +627,35 @@ def submit_from(
     cards = torch.cuda.mem_get_info()[0]/4 if torch.cuda.is_available() else math.inf # for weights
     most = min(2**30//max(1, 8*len(comp.items(comp.test))*len(comp.classes or comp.targets)), cards//max(f.stat().st_size for f in models))
     for part in _alike(run, {int(f.stem.split('_')[1]): f for f in models}, int(max(1, most))):
-        _predict_both(run, comp, {k: learner(k, f) for k,f in part.items()}, comp.train.head(0), ledger)
-    return finish(run, comp, ledger, folder, out)
+        _predict_both(run, comp, {k: learner(k, f) for k,f in part.items()}, comp.train.head(0), ledger, name)
+
+def submit_from(
+    path,     # Folder of the competition, the test rows may be others
+    from_run, # Folder of an earlier run, or several: then the mean of what they predict is submitted, as their held-out rows decide
+    out       # Where the submission is written
+) -> Path:
+    "Predict the test rows with the models of earlier runs"
+    folders = [from_run] if isinstance(from_run, (str,Path)) else list(from_run)
+    (first,_),*others = earlier = [_earlier(path, f) for f in folders]
+    for f,(o,_) in zip(folders[1:], others):
+        if apart := [k for k in ('target','task','form','classes') if o.comp[k]!=first.comp[k]]: raise CvkitError(f"'{f}' has another {apart[0]} than '{folders[0]}': only runs that take the competition for the same can be merged.")
+    comp = Competition(path, **first.comp)
+    folder = new_folder(out, comp.path.name)
+    ledger = comp.ledger(folder/'ledger')
+    if others: comp.blind = True # training images are not opened once more
+    for f,(o,models) in zip(folders, earlier):
+        name = Path(f).name if others else ''
+        _predict_from(o, models, comp, ledger, name)
+        if others and (there := Path(f)/'ledger').exists(): ledger.take(Ledger(there), name, 'valid')
+    return finish(first, comp, ledger, folder, out)
 
 # %% ../nbs/61_run.ipynb #c2b9381
+def _copied(folder, to):
+    "A copy of what cannot be written that can be"
+    shutil.copytree(folder, to, copy_function=shutil.copyfile, dirs_exist_ok=True)
+    for o in (to, *to.rglob('*/')): o.chmod(o.stat().st_mode|0o700)
+    return to
+
 def go_on(
     path,   # Folder of the competition
     folder, # Of the run that was stopped; where it cannot be written, a copy goes on
@@ -624,7 +669,8 @@ def go_on(
     if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
     comp, n = Competition(path, **run.comp), run.asked['folds']
     if run.blind: _unopened(comp)
-    if not os.access(folder, os.W_OK): folder = shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
+    run.knows(comp)
+    if not os.access(folder, os.W_OK): folder = _copied(folder, new_folder(out, comp.path.name))
     with _alone(folder):
         run = Run.load(folder)
         join_parts(run, folder)

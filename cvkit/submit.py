@@ -212,5 +212,5 @@ def write_submission(
     "Make, check and write the submission"
     df = submission(comp, preds, threshold)
     check_submission(comp, df)
-    if there := write_somewhere(path, df.to_csv(index=False, lineterminator='\n')): return there
+    if there := write_somewhere(path, df.to_csv(index=False, lineterminator='\n').encode('utf-8', 'surrogateescape')): return there
     raise CvkitError(f"The submission is right and cannot be written anywhere, not even to '{gettempdir()}': free some space and write it again.")
