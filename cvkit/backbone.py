@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KEY_MAPS', 'WRAPPERS', 'Body', 'no_decay', 'spare', 'param_groups', 'WeightReport', 'load_weights', 'lite0_weights',
-           'find_weights', 'timm_body', 'stage_splitter']
+           'find_weights', 'known_arch', 'timm_body', 'stage_splitter']
 
 # %% ../nbs/20_backbone.ipynb #c002
 import re, sys, urllib.error, urllib.request
@@ -20,7 +20,7 @@ from timm.models import adapt_input_conv, get_deprecated_models, group_parameter
 from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
-from .core import CvkitError, nearest, one_of
+from .core import CvkitError, nearest, one_of, out_of_memory
 
 # %% ../nbs/20_backbone.ipynb #c005
 def _pair(o): return tuple(o) if isinstance(o, (tuple,list)) else (o,o)
@@ -71,7 +71,7 @@ class Body(nn.Module):
         if self.sets and self.seen!=_set_to(self.model) or self.told and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
         try: return self._features(x)
         except (AssertionError, RuntimeError, ValueError) as e:
-            if isinstance(e, torch.OutOfMemoryError) or self.seen==self.native or x.device!=next(self.parameters()).device: raise
+            if out_of_memory(e) or re.search('CUDA|cuDNN|CUDNN|CUBLAS', str(e)) or self.seen==self.native or x.device!=next(self.parameters()).device: raise
             raise CvkitError(f"{type(self.model).__name__} does not take images of {self.seen} ({e}): try {self.native}.") from e
     def _features(self, x): return self.model.forward_features(x)
     @property
@@ -500,15 +500,15 @@ def _from_hub(arch, kw, timeout=3):
     finally: constants.HF_HUB_OFFLINE = old
 
 # %% ../nbs/20_backbone.ipynb #c094
-def _named(
+def known_arch(
     arch:str # As someone typed it
 ) -> str:
-    "The name by which timm knows `arch` today"
+    "The name by which timm knows `arch` today; a `CvkitError` with what it may have meant where timm has none"
     if new := get_deprecated_models().get(arch): return new
     base,_,tag = arch.partition('.')
     if not timm.is_model(base):
         near = nearest(arch, timm.list_models()+[*get_deprecated_models()]) or ['resnet18']
-        raise CvkitError(f"timm has no architecture '{arch}': did you mean {' or '.join(_named(o) for o in near)}?")
+        raise CvkitError(f"timm has no architecture '{arch}': did you mean {' or '.join(known_arch(o) for o in near)}?")
     if tag: one_of(f'set of weights of {base} named', tag, [o.partition('.')[2] for o in list_pretrained(f'{base}.*')])
     return arch
 
@@ -523,7 +523,7 @@ def timm_body(
 ) -> Body:
     "The body of a timm model, filled and ready for images of `size`"
     named = isinstance(arch, str)
-    if named: arch = _named(arch)
+    if named: arch = known_arch(arch)
     kw = dict(in_chans=in_chans, **kwargs)
     def make(**more): return arch if not named else _from_hub(arch, kw|more) if weights is True else _create(arch, **kw|more)
     body = _body(make, size if named else None, in_chans if named else None)

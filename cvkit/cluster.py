@@ -120,8 +120,9 @@ class Cluster:
             while running:
                 try:
                     for ref in ray.wait([*running], timeout=.2)[0]:
-                        name = running.pop(ref)
+                        name = running[ref]
                         found[name] = _result(ray, ref, stopped)
+                        del running[ref]
                         if isinstance(found[name], Exception) and not isinstance(found[name], CvkitError) and tries[name]<retries and not stopped:
                             tries[name] += 1
                             hear(); said(f'{name}: {found[name]}; once more')

@@ -11,8 +11,9 @@ from fastai.learner import Learner
 from fastcore.basics import patch
 from fastcore.meta import delegates
 from torch import nn
+from warnings import warn
 from .core import bar, CvkitError
-from .learner import inputs, rows_of, Stacked
+from .learner import features_of, inputs, placed, rows_of, Stacked
 
 # %% ../nbs/33_headstart.ipynb #c005
 @torch.no_grad()
@@ -21,11 +22,12 @@ def pooled_features(
     dl     # One of its loaders
 ) -> tuple: # Features (n, d) and targets (n, ...), on the CPU, in the order of `dl`
     "The pooled features of every image of `dl`, in evaluation mode"
-    learn.model.to(learn.dls.device).eval()
+    features = features_of(learn)
+    placed(learn).eval()
     x,y = (Stacked(rows_of(dl)) for _ in range(2))
     for b in bar(dl):
         xs = inputs(learn, b)
-        x.add(learn.model.features(*xs)); y.add(b[len(xs)])
+        x.add(features(*xs)); y.add(b[len(xs)])
     return x.whole(),y.whole()
 
 # %% ../nbs/33_headstart.ipynb #c008
@@ -82,8 +84,12 @@ def head_start(self:Learner, **kwargs):
     "Fit the head on features of `dls.train`, computed once with the transforms of validation; `kwargs` for `fit_head`"
     head,device = self.model[1],self.dls.device
     if not list(head.parameters()): raise CvkitError(f"A head start needs a head with weights, and {type(head).__name__} has none.")
-    if isinstance(self.loss_func, nn.Module): self.loss_func.to(device) # as fastai does before it fits
-    x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
+    dl = self.dls.test_dl(self.dls.train_ds.items, with_labels=True)
+    x,y = pooled_features(self, dl)
+    if getattr(self.model, 'precision', 'fp32')!='fp32' and not x.isfinite().all():
+        warn(f"Features in {self.model.precision} are not finite: this model computes in fp32 from here on.")
+        self.model.precision = 'fp32'
+        x,y = pooled_features(self, dl)
     parts = [m for m in head.children() if not isinstance(m, nn.Dropout)] if isinstance(head, nn.Sequential) else []
     first,*tail = parts or [head]
     if not isinstance(first, nn.Linear) or any(True for m in tail for _ in m.parameters()): return fit_head(head, x, y, self.loss_func, device=device, **kwargs)

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np, pandas as pd, torch
 from fastai.data.core import Datasets, TfmdLists, explode_types
 from fastai.data.transforms import Transform
-from fastai.torch_core import TensorBase, TensorImage
+from fastai.torch_core import TensorBase, TensorImage, to_device
 from fastai.vision.data import get_grid
 from fastcore.basics import patch
 from .columns import Columns
@@ -53,7 +53,7 @@ class JoinedDL(RowsDL):
         super().__init__(dataset, **kwargs)
         shape = dataset.items['image'].shape if len(dataset) else (0,)
         self.k,self.bad = math.prod(shape[1:]),torch.zeros(shape, dtype=torch.uint8).share_memory_()
-    def _one_pass(self): self._n_inp,self._types = self.dataset.n_inp,explode_types(self.after_batch(self.read([0])))
+    def _one_pass(self): self._n_inp,self._types = self.dataset.n_inp,explode_types(self.after_batch(to_device(self.read([0]), self.device)))
     def show_batch(self, b=None, max_n=9, ctxs=None, nrows=None, ncols=None, figsize=None, **kwargs):
         max_n = min(max_n, self.bs)
         return super().show_batch(b, max_n, ctxs or get_grid(max_n, nrows, ncols, figsize=figsize), **kwargs)

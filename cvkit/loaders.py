@@ -59,6 +59,11 @@ def flat_rows(
     return rows
 
 # %% ../nbs/16_loaders.ipynb #c011
+class _Rows(np.ndarray):
+    "Flat rows that fastai's `Interpretation` takes by their positions"
+    @property
+    def iloc(self): return self
+
 class RowsDL(TfmdDL):
     "Batches of flat rows, all pictures of a batch in one block of bytes"
     def __init__(self, dataset, bs=64, seed=0, cache=None, **kwargs):
@@ -84,6 +89,9 @@ class RowsDL(TfmdDL):
         if not (n and frame and self.after_batch.fs): return
         try: return Ring(n, 2+self.fake_l.prefetch_factor, self.bs*np.prod(frame.size)*3)
         except RuntimeError: return # /dev/shm has no room for so many batches at once
+
+    @property
+    def items(self): return self.dataset.items.view(_Rows) if isinstance(self.dataset.items, np.ndarray) else self.dataset.items
 
     def get_idxs(self): return np.random.default_rng([self.seed,self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
 
@@ -157,6 +165,7 @@ class ImageLoaders(DataLoaders):
 
     def test_dl(self, test_items, rm_type_tfms=None, with_labels=False, **kwargs):
         "As fastai's; of a frame with the column `image`, what cannot be read is fed as grey and told by `unreadable`"
+        if isinstance(test_items, pd.DataFrame) and with_labels: raise CvkitError("A table has no targets as the loss takes them: give rows of `dls.train_ds.items` or `dls.valid_ds.items`, or predict it and score that by `comp.metric`.")
         if isinstance(test_items, pd.DataFrame): test_items = flat_rows(test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)]))
         dl = super().test_dl(test_items, rm_type_tfms or 0, with_labels, **kwargs) # 0: `RowImage` takes all kinds
         if getattr(dl, 'frame', None): self._marks.append((dl.bad, dl.dataset.items))

@@ -15,7 +15,8 @@ from fastcore.basics import patch
 from .callback.gradual import ramp
 from .callback.resize import batch_at, size_at
 from .core import CvkitError, one_of
-from .dials import position
+from .dials import get_augment, position, turns_size
+from .learner import features_of
 from .margins import loss_parts
 
 # %% ../nbs/38_plan.ipynb #c005
@@ -187,9 +188,13 @@ def check(self:Plan,
 ):
     "Raise a `CvkitError` for what would fail later"
     for p in self: p.check(learn)
+    if not len(learn.dls.valid_ds): raise CvkitError("A plan is judged by held-out rows, and these loaders have none: hold some out, or take fastai's `fit`.")
+    if any(p.head_start for p in self): features_of(learn)
+    if get_augment(learn.dls) is None and (some := [p.name for p in self.trained if p.augment!=1 or p.ramp]): raise CvkitError(f"Phase '{some[0]}' turns the augmentation, and these loaders have no random crop or flip among `item_tfms` to turn: add one, or leave `augment` and `ramp` out.")
     sizes = {o for p in self for o in (p.size, p.small or p.size, p.valid_size or p.size)}
     if getattr(next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
         raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
+    turns_size(learn.dls, sizes)
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
 
 # %% ../nbs/38_plan.ipynb #c019

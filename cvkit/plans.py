@@ -27,7 +27,7 @@ def unfreezing(cls:Plan,
 ) -> Plan:
     "Sequential unfreezing; the last phase takes as long as all others together"
     shares = [1.]*(len(groups)-1)+[max(1., len(groups)-1.)]
-    return cls([_start(size), *(Phase(f'last {g}' if g else 'all', e, size=size, share=s, groups=g, views=views if g else 0, decay=decay) for g,e,s in zip(groups, _divided(epochs, shares), shares))])
+    return cls([_start(size), *(Phase(f'last {g}' if g else 'all', e, size=size, share=s, groups=g, views=views if g else 0, body_lr=decay, decay=decay) for g,e,s in zip(groups, _divided(epochs, shares), shares))])
 
 # %% ../nbs/38b_plans.ipynb #c010
 @patch(cls_method=True)
@@ -59,7 +59,7 @@ def low_data(cls:Plan,
     decay:float=.65        # Each group has this share of the rate of the one behind it
 ) -> Plan:
     "A head start, then a careful fine-tuning"
-    return cls([_start(size), Phase('fine-tune', epochs, size=size, lr=1e-4, decay=decay, ema=.99, freeze_affine=True)])
+    return cls([_start(size), Phase('fine-tune', epochs, size=size, lr=1e-4, body_lr=decay, decay=decay, ema=.99, freeze_affine=True)])
 
 # %% ../nbs/38b_plans.ipynb #c019
 @patch(cls_method=True)

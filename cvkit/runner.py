@@ -32,7 +32,8 @@ from .callback.soup import way
 from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewhere
 import cvkit.headstart
 from .dials import get_augment, get_size, set_augment, set_bs, set_size, Turning
-from .learner import inputs
+from .finder import autocast_back
+from .learner import inputs, placed
 from .plan import momentum, Plan, rate, smoothed
 
 # %% ../nbs/38a_runner.ipynb #r006
@@ -233,7 +234,10 @@ def close(self:RunPlan, n):
 @patch
 def estimate(self:RunPlan):
     "Batch-norm statistics of the training images, and a head that is fitted to them"
-    estimate_stats(self.model, (inputs(self.learn, b) for b in self.dls.test_dl(self.dls.train_ds.items)))
+    items = self.dls.train_ds.items
+    order = np.random.default_rng(0).permutation(len(items)) # tables are often sorted by class
+    mixed = items.iloc[order] if hasattr(items, 'iloc') else items[order] if isinstance(items, np.ndarray) else [items[i] for i in order]
+    estimate_stats(self.model, (inputs(self.learn, b) for b in self.dls.test_dl(mixed)))
     self.learn.head_start()
     if hasattr(self.learn, 'data_parallel'): self.learn.data_parallel.same()
 
@@ -251,6 +255,7 @@ def set(self:RunPlan, was):
     if bs: set_bs(self.dls, bs)
     if strength is not None: set_augment(self.dls, strength)
     self.set_learn(*rest)
+    self.learn.opt.freeze_to(self.learn.opt.frozen_idx) # what a phase has frozen beside its groups
 
 @patch
 def set_learn(self:RunPlan, hypers, smoothing):
@@ -391,7 +396,7 @@ def _training(learn, groups):
     trains,drawn = {p: p.requires_grad for p in learn.model.parameters()},all_random(learn.dls)
     if not learn.opt: learn.create_opt()
     thaw(learn.opt, groups or len(learn.opt.param_lists))
-    learn.model.to(learn.dls.device).train()
+    placed(learn).train()
     try:
         with in_parts(learn.model) as parts: yield parts
     finally:
@@ -464,7 +469,7 @@ def _valid_step(learn, n=4):
 def _shorter(p, cost, seconds):
     "Phase `p`; fewer views and passes if it is one from memory that takes more than `seconds`, and `None` where less than a quarter would be left of it"
     if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
-    if share>=.25: return replace(p, views=max(1, int(p.views*share)), epochs=max(1, int(p.epochs*share)))
+    if share>=.25: return replace(p, views=max(1, int(p.views*share)), epochs=max(min(1, p.epochs), int(p.epochs*share)))
 
 # %% ../nbs/38a_runner.ipynb #29c1ca62
 @patch
@@ -595,6 +600,7 @@ def fit_plan(self:Learner,
     runner.learn = self
     runner.since = runner.clock()
     runner.was = runner.now()
+    back = autocast_back()
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
     try:
         with interrupts_heard(), in_parts(self.model):
@@ -608,6 +614,7 @@ def fit_plan(self:Learner,
             if resume: resume.about = dict(resume.about, plan=self.plan.to_json()); cbs.append(resume)
             if phases: self.fit(sum(math.ceil(n or p.epochs) for p,n in zip(phases, runner.most)), cbs=cbs)
     finally:
+        back()
         runner.learn = self
         runner.put_back()
         runner.restore()

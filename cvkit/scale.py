@@ -133,6 +133,7 @@ def in_processes(
     there = [*dict.fromkeys(['cpu', *map(str, all_devices())])]
     devices = [one_of('device', str(d), there) for d in (all_devices() if devices is None else devices)]
     if not devices: raise CvkitError("There is no device to compute on: give numbers of cards, or 'cpu'.")
+    devices = devices[:max(1, len(calls))] # those that compute share the cores
     if not isinstance(f, str) and getattr(f, '__module__', '__main__')=='__main__': raise CvkitError(f"{getattr(f, '__name__', f)} is defined here, where another process cannot find it: put it into a module.")
     waiting, tries, running, found, lines, stopped = list(calls), dict.fromkeys(calls, 0), {}, {}, Queue(), False
     free = [*zip(devices, shares(len(devices)))]

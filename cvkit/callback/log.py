@@ -52,6 +52,8 @@ def as_csv(
     return buf.getvalue()
 
 # %% ../../nbs/32d_callback.log.ipynb #c012
+def _filled(row): return {k: v for k,v in row.items() if v}
+
 class LogCSV(Callback):
     "A row of `path` for every epoch: number of the fit, epoch, seconds, rate of the head, images a batch, their side, losses, metrics"
     order = Recorder.order+1 # after `Recorder` has the row, before trackers that may end the fit
@@ -61,13 +63,17 @@ class LogCSV(Callback):
         self.file = Path(path)
         self.rows,self.fit_no,self.batch = read_rows(path),0,None
     def before_fit(self):
+        if self.learn.lock.locked(): return # in a `validate`, perhaps inside a fit
         self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds'))
+        mine = [_filled(r) for r in self.rows]
+        self.rows += [r for r in read_rows(self.file) if _filled(r) not in mine] # of other learners
         self.fit_no = 1+max((int(r['fit']) for r in self.rows), default=0)
-    def before_epoch(self): self.begun,self.batch = time.monotonic(),None
+    def before_epoch(self):
+        if not self.learn.lock.locked(): self.begun,self.batch = time.monotonic(),None
     def before_batch(self):
         if self.training and self.batch is None: self.batch = self.xb[0].shape
     def after_epoch(self):
-        if self.batch is None: return # nothing was trained: `validate`
+        if self.batch is None or self.learn.lock.locked(): return # nothing was trained: `validate`
         size = dict(size=max(self.batch[-2:])) if len(self.batch)==4 else {}
         now,lr = round(time.monotonic()-self.begun, 2),(self.recorder.lrs or [None])[-1]
         row = dict(fit=self.fit_no, epoch=self.epoch, seconds=now, lr=lr, bs=self.batch[0], **size, **last_row(self.recorder))

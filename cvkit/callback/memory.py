@@ -103,7 +103,7 @@ class FromMemory(Callback):
         if self.dl is self.dls.valid and self.kept: self.take(self.dl, 1)
     def after_train(self): self.give_back()
     def after_validate(self): self.give_back()
-    def after_fit(self): self.kept = {}
+    def after_fit(self): self.kept,self.black,self.now = {},None,None
     def before_batch(self):
         if self.read: self.now,self.learn.xb = self.xb[0],(self.black,)
     def state_dict(self): return {} # for `Resume`: what is kept is made anew
@@ -152,7 +152,11 @@ def cut(self:FromMemory, dl):
     model = self.model
     if getattr(self.dls, 'n_inp', 1)>1: raise CvkitError("`FromMemory` keeps what becomes of images, and this model takes columns as well: train without it.")
     x,*ys = dl.one_batch()
-    module,before = first_trained(model, x)
+    modes = {m: m.training for m in model.modules()}
+    model.eval() # statistics of the head have not seen this
+    try: module,before = first_trained(model, x)
+    finally:
+        for m,o in modes.items(): m.training = o
     if model.training and (moving := [m for m in before if isinstance(m, bn_types) and m.training]):
         raise CvkitError(f"Statistics of {len(moving)} batch-norm layers of the trunk move: add `FreezeStats`.")
     check_cut(model, module, x)
@@ -170,7 +174,7 @@ def compute(self:FromMemory, dl, views):
     n = min(views, n)
     feats = torch.empty(n, dl.n, *each.shape[1:], dtype=each.dtype)
     same.epoch = 1000*sum(p.requires_grad for p in model.parameters()) # another trunk, other draws; the same ones where a fit goes on in a new process
-    with torch.random.fork_rng():
+    with torch.random.fork_rng([x.device] if x.is_cuda else []):
         torch.manual_seed(dl.seed)
         for view in range(n):
             at = 0

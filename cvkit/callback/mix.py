@@ -9,6 +9,7 @@ __all__ = ['mixup', 'cut_box', 'cutmix', 'Mix', 'MixUp', 'CutMix', 'MixUpCutMix'
 import math
 import numpy as np, torch
 from fastai.callback.core import Callback
+from fastai.callback.mixup import MixHandler
 from fastai.callback.training import GradientAccumulation
 from ..core import CvkitError
 
@@ -57,7 +58,7 @@ class Mix(Callback):
             if not 0<=v<=1: raise CvkitError(f"`{k}` is a share from 0 to 1, not {v}.")
         self.alpha,self.p,self.off,self.seed,self.mixed = alpha,p,off,seed,None
     def before_fit(self):
-        if sum(isinstance(cb, Mix) for cb in self.learn.cbs)>1:
+        if sum(isinstance(cb, (Mix,MixHandler)) for cb in self.learn.cbs)>1:
             raise CvkitError("Two callbacks blend the same batches: leave one out, or take `MixUpCutMix`.")
     def before_batch(self):
         rng = np.random.default_rng([self.seed, self.epoch, self.iter])

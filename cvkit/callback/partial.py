@@ -31,7 +31,9 @@ class _First(GetAttr):
     _default = 'dl'
     def __init__(self, dl, n): self.dl,self.n_batches = dl,n
     def __len__(self): return self.n_batches
-    def __iter__(self): return islice(iter(self.dl), self.n_batches)
+    def __iter__(self):
+        try: yield from islice(iter(self.dl), self.n_batches)
+        finally: vars(self.dl).pop('it', None) # a pass that did not come to its end cannot be pickled
 
 # %% ../../nbs/32e_callback.partial.ipynb #c011
 class PartialEpoch(Callback):
@@ -42,7 +44,8 @@ class PartialEpoch(Callback):
         valid=1.  # The same of validation
     ): self.train,self.valid,self.trained = _checked('train', train),_checked('valid', valid),False
     def before_epoch(self): self.trained = False
-    def before_train(self): self.trained = True; self.shorten(self.train)
+    def before_train(self):
+        if not hasattr(self.learn, 'lr_finder'): self.trained = True; self.shorten(self.train) # rates are tried over whole epochs
     def before_validate(self): # what is not part of a fit, such as `validate` and `get_preds`, is whole
         if self.trained and self.dl is self.dls.valid: self.shorten(self.valid)
     def shorten(self, size): self.learn.dl = _First(self.dl, batches(size, len(self.dl)))

@@ -127,7 +127,7 @@ def set_attributes(
     new:dict  # From `attributes`
 ):            # `o`
     "Give `o` the attributes in `new`"
-    for k,v in new.items(): setattr(o, k, unpacked(v, getattr(o, k, None)))
+    for k,v in new.items(): object.__setattr__(o, k, unpacked(v, getattr(o, k, None))) # a callback would warn of names that the learner has as well
     return o
 
 # %% ../../nbs/37_callback.resume.ipynb #c019
@@ -162,7 +162,7 @@ def put_back(
 def _grads(ps): return [p.grad if p.grad is None or p.grad.any() else 0 for p in ps]
 
 def _set_grads(ps, grads):
-    for p,g in zip(ps, grads): p.grad = None if g is None else torch.zeros_like(p) if isinstance(g, int) else g.to(p.device)
+    for p,g in zip(ps, grads): p.grad = None if g is None else torch.zeros_like(p) if isinstance(g, int) else g.to(p.device, copy=True) # or what is dropped of it is lost to the state
 
 def fit_state(
     learn # In the middle of a fit
@@ -196,6 +196,7 @@ def _items(dl):
     items = getattr(getattr(dl, 'dataset', None), 'items', None)
     if items is None: return None
     if isinstance(items, pd.DataFrame): items = items.itertuples(name=None)
+    if names := getattr(getattr(items, 'dtype', None), 'names', None): return sha1(b''.join(items[k].tobytes() for k in names if k not in ('image','at'))).hexdigest()[:12] # rows of a competition, wherever its images lie
     return sha1(items.tobytes() if isinstance(items, np.ndarray) and not items.dtype.hasobject else '\n'.join(map(str, items)).encode()).hexdigest()[:12]
 
 def _schedule(learn):
@@ -229,7 +230,10 @@ def differences(
     "Where they differ"
     a,b = dict(_leaves(then)),dict(_leaves(now))
     short = lambda o: text if len(text := repr(o))<60 else f'{text[:56]}...'
-    return [f"{k} was {short(a.get(k))} and is {short(b.get(k))}" for k in {**a, **b} if not _equal(a.get(k), b.get(k))]
+    def apart(k, was, now):
+        if not (isinstance(was, list) and isinstance(now, list)) or set(map(str, was))==set(map(str, now)): return f"{k} was {short(was)} and is {short(now)}"
+        return f"{k} lacks {short([o for o in was if o not in now])} and has {short([o for o in now if o not in was])} more"
+    return [apart(k, a.get(k), b.get(k)) for k in {**a, **b} if not _equal(a.get(k), b.get(k))]
 
 # %% ../../nbs/37_callback.resume.ipynb #c031
 def state_files(
