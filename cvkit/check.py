@@ -32,9 +32,10 @@ def check_tables(
         find("id is not in the sample", 'test', comp.test.index[~own.isin(asked)])
         find("id is not in the test table", 'sample', comp.sample.iloc[:,0][~asked.isin(own)])
         find("id is repeated", 'sample', comp.sample.iloc[:,0][asked.duplicated()])
-        if comp.form in ('label','ranked') and comp.classes and not pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
+        if comp.form in ('label','ranked') and comp.classes and comp.sample.shape[1]>1 and not pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
             answers = comp.sample.iloc[:,1].dropna().drop_duplicates().astype(str)
-            said = answers.str.split().explode() if comp.form=='ranked' else answers
+            said = answers[~answers.isin(comp.classes)]
+            if comp.form=='ranked': said = said.str.split().explode()
             find("label of the sample is no class", 'sample', said[~said.isin(comp.classes)].unique())
     find("id is repeated", 'test', comp.test.index[comp.test.index.duplicated()])
     gone = [len(ids) for problem,where,ids in comp.findings if (problem,where)==("image is missing",'test')]

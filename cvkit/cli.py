@@ -12,7 +12,7 @@ from contextlib import contextmanager
 # %% ../nbs/62_cli.ipynb #c005
 def _parser():
     p = argparse.ArgumentParser('cvkit_run', description='Train on a competition folder and write its submission', argument_default=argparse.SUPPRESS)
-    p.add_argument('path', metavar='COMP', help='folder of the competition')
+    p.add_argument('path', metavar='COMP', nargs='?', help='folder of the competition')
     p.add_argument('--metric', help='says which state is best, such as accuracy, macro_f1, log_loss, rmse (by the task: accuracy, macro_f1, rmse, qwk)')
     p.add_argument('--target', help='label column (guessed)')
     p.add_argument('--task', help='single, multi, regression or ordinal (guessed)')
@@ -87,7 +87,11 @@ def main(
     args=None # Command line; `sys.argv` when `None`
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
-    kws, begun = vars(_parser().parse_args(args)), time.monotonic()
+    parser,begun = _parser(),time.monotonic()
+    kws = vars(parser.parse_args(args))
+    if 'path' not in kws:
+        if len(kws.get('from_run', ()))<2: parser.error('the folder of the competition is missing')
+        kws['path'] = kws['from_run'].pop() # as the last word behind --from
     atexit.register(gc.freeze) # or Python looks through all that was loaded for cycles once more, which takes seconds
     if problem := _surplus(kws): print(f'cvkit_run: {problem}', file=sys.stderr); return 2
     try:

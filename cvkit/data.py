@@ -8,7 +8,7 @@ __all__ = ['IMAGE_EXTS', 'FORMS', 'TASKS', 'read_csv', 'list_images', 'find_imag
            'place_images', 'class_names']
 
 # %% ../nbs/03_data.ipynb #c002
-import os, re
+import json, os, re
 from collections import Counter
 from html import escape
 from pathlib import Path
@@ -106,7 +106,9 @@ def guess_id(
     if sample is not None and sample.columns[0] in train: return sample.columns[0], "first column of the sample"
     if test is not None and test.columns[0] in train and test.iloc[:,0].is_unique: return test.columns[0], "first column of the test table"
     alone = [c for c in train if train[c].is_unique]
-    return next((c for c in alone if test is not None and c in test), alone[0] if alone else train.columns[0]), "first column without repeats"
+    if test is None: return (alone or [*train])[0], "first column without repeats"
+    if both := [c for c in alone if c in test]: return both[0], "first column without repeats"
+    return (test.columns[0], "first column of the test table") if test.columns[0] in train else ((alone or [*train])[0], "first column without repeats")
 
 def guess_files(
     train,  # Table
@@ -287,25 +289,39 @@ def _tables(self:Competition):
     if not self.path.is_dir(): raise CvkitError(f"There is no folder {self.path}: give the competition's.")
     csvs = sorted(f.name for f in self.path.iterdir() if f.suffix.lower() in ('.csv','.tsv'))
     self._tree = self._images()
-    if guess_table('test', csvs)[0] or any('test' in d.lower() for d in self._tree): csvs = [c for c in csvs if c!='submission.csv' or self.given.get('sample')==c] # what a run has written here
+    csvs = [c for c in csvs if not self._written(self.path/c)]
     if not self._tree and not csvs:
         raise CvkitError(f"There are neither images nor csv files in {self.path}: give another.")
-    if not guess_table('train', csvs)[0]: csvs += sorted(f.relative_to(self.path).as_posix() for f in self.path.glob('*/*.[ct]sv') if not (f.parent/'run.json').exists())
     names = {s: self._settle(s, guess_table, s, csvs) for s in _TABLES}
     names = {s: self.path/(n if (self.path/n).is_file() else one_of('csv', n, csvs)) for s,n in names.items() if n}
     train, test, sample = (read_csv(names[s]) if s in names else None for s in _TABLES)
     self.sample = None if sample is None else read_csv(names['sample'], dtype={sample.columns[0]: str})
     if train is None or test is None and sample is None: by_folder = folder_tables(self._tree)
+    asked = set() if sample is None or sample.shape[1]!=2 or not pd.api.types.is_string_dtype(self.sample.iloc[:,1]) else {*sample.iloc[:,1].dropna(), *sample.iloc[:,1].dropna().str.split().explode()}
+    other = asked if train is None and by_folder[0] is not None and not asked&{*by_folder[0].label} else set() # the sample names none of the folders
+    if train is None and (by_folder[0] is None or other) and (deep := self._deeper()):
+        train = read_csv(deep)
+        self._say('train', deep.relative_to(self.path).as_posix(), "by its name, a folder deeper")
     if train is None:
         if (train := by_folder[0]) is None:
             raise CvkitError(f"There are images but no labels in {self.path}: add a train.csv or a folder per class.")
         self._say('train', 'folders', "one folder per class")
-        asked = [] if sample is None or sample.shape[1]!=2 or not pd.api.types.is_string_dtype(self.sample.iloc[:,1]) else [*sample.iloc[:,1].dropna().unique()]
-        if asked and not {*asked}&{*train.label}: self._find("label of the sample is no folder", 'train', asked)
+        self._find("label of the sample is no folder", 'train', sorted(other))
     if test is None:
         test = by_folder[1] if sample is None else sample.iloc[:,:1]
         self._say('test', f'{len(test)} ids', "images of the test folder" if sample is None else "ids of the sample")
     return train, test, sample
+
+@patch
+def _deeper(self:Competition):
+    "A table of labels one folder down"
+    found = sorted(f for f in self.path.glob('*/*.[ct]sv') if not f.parent.name.startswith(('.','__')) and f.name[0]!='.' and not (f.parent/'run.json').exists() and guess_table('train', [f.name])[0])
+    return min(found, key=lambda f: len(f.name), default=None)
+
+@patch
+def _written(self:Competition, file):
+    "Whether a run has written `file` here: it is no sample"
+    return file.name=='submission.csv' and any(json.loads(f.read_text()).get('submission')==str(file.resolve()) for f in self.path.glob('runs/*/run.json'))
 
 # %% ../nbs/03_data.ipynb #c046
 def place_images(
@@ -329,7 +345,7 @@ def _labelled(self:Competition, df):
     df = df.dropna(subset=[self.id])
     if len(self.targets)==1 and self.given.get('task') in (None,'multi') and words_sep(df[self.targets[0]]):
         self._find("row has no label", 'train', df[self.id][df[self.targets[0]].isna()])
-        df = df.fillna({self.targets[0]: ''})
+        df = df.assign(**{self.targets[0]: df[self.targets[0]].fillna('')})
     empty = df[self.targets].isna().any(axis=1)
     self._find("label is empty", 'train', df[self.id][empty])
     df = df[~empty]
@@ -338,6 +354,9 @@ def _labelled(self:Competition, df):
     other = again & ~df.duplicated([self.id, *self.targets])
     self._find("id is repeated with another label", 'train', df[self.id][other].unique())
     df = df[~again]
+    if len(self.targets)==1 and (none := df[self.targets[0]]=='').any() and not words_sep(df[self.targets[0]]): # no row with several labels is left
+        self._find("label is empty", 'train', df[self.id][none])
+        df = df[~none]
     if not len(df):
         raise CvkitError(f"No train row in {self.path} has {' and '.join(self.targets)}: name the `target`.")
     whole = [c for c in self.targets if df[c].str.fullmatch(r'-?\d+\.0').all()]

@@ -27,8 +27,9 @@ def _r2(y, p): return skm.r2_score(y, p) if len(y)>1 else 0.
 def _counts(y, guess):
     "How often each class is the answer, is guessed, and is both; of codes (n,), or of 0/1 (n, labels)"
     if y.ndim==2: return tuple(o.sum(0).astype(int) for o in (y, guess, y*guess))
-    n = int(max(y.max(), guess.max()))+1
-    return tuple(np.bincount(o.astype(int), minlength=n) for o in (y, guess, y[y==guess]))
+    low = min(0, y.min()) # -1: no class
+    n = int(max(y.max(), guess.max())-low)+1
+    return tuple(np.bincount((o-low).astype(int), minlength=n) for o in (y, guess, y[y==guess]))
 
 def _f1_of(average, y, guess):
     true,said,hits = _counts(y, guess)

@@ -51,7 +51,7 @@ def _held_by(folder, ids):
     try: held = {k: ids.isin(o) for k,o in Ledger(Path(folder)/'ledger').fold_ids().items()}
     except CvkitError: return {}
     held = {k: rows for k,rows in held.items() if rows.any()}
-    return held if len(held)>1 and np.logical_or.reduce([*held.values()]).all() else {} # all folds, or none where the disk refused some
+    return held if len(held)>1 and (np.sum([*held.values()], 0)==1).all() else {} # all folds, or none where the disk refused some or several runs were merged
 
 def _scored(metric, y, p, groups, held):
     "The score, its spread and interval, and the scores of the folds; `nan` from the first on that raises, which is told"

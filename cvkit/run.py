@@ -28,6 +28,7 @@ from .data import Competition
 from .decide import Decision, decides, spoken
 from .dials import get_size, set_flip, set_size
 from .learner import predict, predict_all, timm_learner
+from .metrics import Metric, METRICS
 from .oof import Ledger
 from .plan import Phase, Plan
 from .probe import bearable
@@ -391,8 +392,8 @@ def _fits(comp):
     "Raise now, and not after the training, when predictions cannot take the form of the sample, or no image can be read"
     images,lost = comp.items().image,comp.unreadable(look=False)
     if images.isin(list(lost)).all(): raise CvkitError(f"None of the {len(images)} training images can be read. Of {images.iloc[0]}: {lost[images.iloc[0]]}")
-    if comp.sample is not None and len(comp.test) and not expected_ids(comp).index.isin(comp.sample.iloc[:,0]).any():
-        raise CvkitError(f"The ids of the sample, such as '{comp.sample.iloc[0,0]}', are none of the test rows, such as '{comp.test.index[0]}': name the column with `id`, or the right table with `sample` or `test`.")
+    if comp.sample is not None and len(comp.sample) and len(comp.test) and not expected_ids(comp).index.isin(comp.sample.iloc[:,0]).any():
+        raise CvkitError(f"The ids of the sample, such as '{comp.sample.iloc[0,0]}', are none of the test rows, such as '{comp.test.index[0]}': name the column with `id`, or the right table with `sample` or `test`, or take the sample away.")
     few = copy(comp)
     few.test = comp.test.head(2)
     names = comp.classes or comp.targets
@@ -510,6 +511,8 @@ def cvkit_run(
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
     begun = begun or time.monotonic()
+    if isinstance(metric, Metric) and METRICS.get(metric.name)==metric: metric = metric.name
+    if kwargs and (from_run or resume): raise CvkitError(f"An earlier run has read the folder already: leave out {', '.join(f'`{k}`' for k in kwargs)}.")
     if not isinstance(metric, (str,type(None))): raise CvkitError("A run that goes on, or predicts later, knows its metric by name: give one of `cvkit.metrics`, and take a `Metric` of your own to `Competition` and `fit_plan`.")
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
     if from_run: return submit_from(path, from_run, out)
@@ -638,13 +641,13 @@ def submit_from(
     folders = [from_run] if isinstance(from_run, (str,Path)) else list(from_run)
     (first,_),*others = earlier = [_earlier(path, f) for f in folders]
     for f,(o,_) in zip(folders[1:], others):
-        if apart := [k for k in ('target','task','form','classes') if o.comp[k]!=first.comp[k]]: raise CvkitError(f"'{f}' has another {apart[0]} than '{folders[0]}': only runs that take the competition for the same can be merged.")
+        if apart := [k for k in ('id','target','task','form','classes') if o.comp[k]!=first.comp[k]]: raise CvkitError(f"'{f}' has another {apart[0]} than '{folders[0]}': only runs that take the competition for the same can be merged.")
     comp = Competition(path, **first.comp)
     folder = new_folder(out, comp.path.name)
     ledger = comp.ledger(folder/'ledger')
     if others: comp.blind = True # training images are not opened once more
-    for f,(o,models) in zip(folders, earlier):
-        name = Path(f).name if others else ''
+    for i,(f,(o,models)) in enumerate(zip(folders, earlier)):
+        name = f'{i} {Path(f).resolve().name}' if others else ''
         _predict_from(o, models, comp, ledger, name)
         if others and (there := Path(f)/'ledger').exists(): ledger.take(Ledger(there), name, 'valid')
     return finish(first, comp, ledger, folder, out)

@@ -85,6 +85,7 @@ def _of_test(comp, together, ids):
     "A number for each test row of `ids`: that of a training row that it is a copy of or of its group, else one of its own or of its group; its own, too, where that leaves too few groups to hold some out"
     first,copies = together.max(initial=0)+1,_copies(comp, together, ids)
     alone,group = np.where(copies.isna(), first+np.arange(len(ids)), copies).astype(int),getattr(comp, 'own_group', comp.group)
+    if len({*together,*alone})<_PARTS: alone = first+np.arange(len(ids))
     if not group or group not in comp.test: return alone
     named = comp.test[group][~comp.test.index.duplicated()].reindex(ids)
     seen = named.map(dict(zip(comp.train[group], together)))
