@@ -70,7 +70,8 @@ def turns_size(
     dls,      # The same
     wanted=() # Sides that it is turned to, in pixels
 ):
-    "Raise where a transform of the batch gives all images another size in the end"
+    "Raise where a transform of the batch gives all images another size in the end; not where nothing is turned"
+    if all(hw(o)==tuple(t.size[1::-1]) for o in wanted for t in _of(dls.train, _SIZED)): return
     for t in getattr(getattr(dls.train, 'after_batch', None), 'fs', ()):
         last = t.size if isinstance(t, (AffineCoordTfm,RandomResizedCropGPU)) else None
         if last is not None and any(hw(o)!=hw(last) for o in wanted):
@@ -143,10 +144,12 @@ def position(
     return epoch/(n_epoch-1) if n_epoch>1 else 1.
 
 # %% ../nbs/13_dials.ipynb #c033
+_FIT = Learner.fit.__code__ # whatever is put around it later
+
 def _fits(learn):
     "Whether a fit of `learn` is running; after an interrupt nothing else tells"
     f = sys._getframe()
-    while f and not (f.f_code is Learner.fit.__code__ and f.f_locals.get('self') is learn): f = f.f_back
+    while f and not (f.f_code is _FIT and f.f_locals.get('self') is learn): f = f.f_back
     return bool(f)
 
 class Turning(Callback):

@@ -87,9 +87,10 @@ def head_start(self:Learner, **kwargs):
     dl = self.dls.test_dl(self.dls.train_ds.items, with_labels=True)
     x,y = pooled_features(self, dl)
     if getattr(self.model, 'precision', 'fp32')!='fp32' and not x.isfinite().all():
-        warn(f"Features in {self.model.precision} are not finite: this model computes in fp32 from here on.")
-        self.model.precision = 'fp32'
+        half,self.model.precision = self.model.precision,'fp32'
         x,y = pooled_features(self, dl)
+        if x.isfinite().all(): warn(f"Features in {half} are not finite: this model computes in fp32 from here on.")
+        else: self.model.precision = half # it is the images
     parts = [m for m in head.children() if not isinstance(m, nn.Dropout)] if isinstance(head, nn.Sequential) else []
     first,*tail = parts or [head]
     if not isinstance(first, nn.Linear) or any(True for m in tail for _ in m.parameters()): return fit_head(head, x, y, self.loss_func, device=device, **kwargs)

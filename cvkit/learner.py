@@ -146,8 +146,8 @@ def _loss(dls, head, n_out, loss_func, label_smoothing):
         if label_smoothing: raise CvkitError(f"{loss_func!r:.60} smooths its labels itself, if at all: leave `label_smoothing` out, or name the loss.")
         return loss_func
     own = getattr(dls.train_ds, 'loss_func', None)
-    if label_smoothing and not isinstance(own, CrossEntropyLossFlat): raise CvkitError(f"Labels of {own!r:.60} are not smoothed: leave `label_smoothing` out, it is for single labels.")
-    return CrossEntropyLossFlat(label_smoothing=label_smoothing) if label_smoothing else own
+    if label_smoothing and own is not None and not isinstance(own, CrossEntropyLossFlat): raise CvkitError(f"Labels of {own!r:.60} are not smoothed: leave `label_smoothing` out, it is for single labels.")
+    return CrossEntropyLossFlat(label_smoothing=label_smoothing) if label_smoothing and own is not None else own
 
 # %% ../nbs/30_learner.ipynb #c020
 @delegates(Learner.__init__)
@@ -237,7 +237,10 @@ def outputs(
     functions # By name: each takes the images of a batch, and its columns where there are any, and gives (n, outputs)
 ) -> dict:    # Name -> float32 array (n, outputs), rows in the order of `dl`
     "What each function says of every image of `dl`, which is read once, while the model is in eval mode"
-    if getattr(dl, 'shuffle', False) or getattr(dl, 'drop_last', False): dl = dl.new(shuffle=False, drop_last=False) # as for `get_preds`
+    if hasattr(dl, 'new') and (dl.shuffle or dl.drop_last): # as for `get_preds`
+        new = dl.new(shuffle=False, drop_last=False)
+        if hasattr(dl, 'bad'): new.bad = dl.bad # what cannot be read is told there
+        dl = new
     found = {k: Stacked(rows_of(dl)) for k in functions}
     learn.model.to(learn.dls.device).eval()
     with interrupts_heard(), in_parts(learn.model):

@@ -6,7 +6,7 @@
 __all__ = ['SCHEDULES', 'Phase', 'rate', 'momentum', 'group_names', 'Plan', 'smoothed']
 
 # %% ../nbs/38_plan.ipynb #c002
-import json, math, re
+import json, math, re, warnings
 from dataclasses import asdict, dataclass, replace
 import pandas as pd
 from matplotlib import figure
@@ -188,9 +188,9 @@ def check(self:Plan,
 ):
     "Raise a `CvkitError` for what would fail later"
     for p in self: p.check(learn)
-    if not len(learn.dls.valid_ds): raise CvkitError("A plan is judged by held-out rows, and these loaders have none: hold some out, or take fastai's `fit`.")
+    if not len(learn.dls.valid): raise CvkitError("A plan is judged by held-out rows, and these loaders have none: hold some out, or take fastai's `fit`.")
     if any(p.head_start for p in self): features_of(learn)
-    if get_augment(learn.dls) is None and (some := [p.name for p in self.trained if p.augment!=1 or p.ramp]): raise CvkitError(f"Phase '{some[0]}' turns the augmentation, and these loaders have no random crop or flip among `item_tfms` to turn: add one, or leave `augment` and `ramp` out.")
+    if get_augment(learn.dls) is None and (some := [p.name for p in self.trained if p.augment!=1 or p.ramp]): warnings.warn(f"Phase '{some[0]}' turns the augmentation, and these loaders have no random crop or flip among `item_tfms` to turn: whatever changes images stays as it is.")
     sizes = {o for p in self for o in (p.size, p.small or p.size, p.valid_size or p.size)}
     if getattr(next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
         raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")

@@ -80,7 +80,7 @@ class RunPlan(Turning, Light):
         self.monitor,self.maximize,self.deadline,self.session,self.keep,self.on_epoch,self.after = monitor,maximize,deadline,session,keep,on_epoch,after
         self.slack,self.best,self.peak,self.before,self.state,self.history,self.since = slack,None,0,None,None,[],time.monotonic()
         self.blend,self.average,self.memory = MixUpCutMix(p=0.),EMA(),FromMemory()
-        self.longer = False # whether it goes on with more time than it had
+        self.longer,self.thawed = False,False # whether it goes on with more time than it had
         self.valids,self.asked = [],None # (size, seconds) of the last validations, and when one began
         self.set_plan(plan)
     def clock(self): return agreed(self.learn, time.monotonic())
@@ -96,7 +96,7 @@ class RunPlan(Turning, Light):
         if self.epoch in self.starts: self.enter()
         self.stepped,self.opened = self.clock(),None # end of the last batch; number and end of the first one
         if hasattr(self.dls.train, 'epoch'): self.dls.train.epoch = self.epoch-1 # order and draws follow from it, whatever was read before
-        thaw(self.opt, p.trained(self.learn))
+        thaw(self.opt, p.trained(self.learn)); self.thawed = True
         if p.freeze_affine:
             for m in body_norms(self.model): m.requires_grad_(False)
         if p.freeze_stats: FreezeStats.before_train(self)
@@ -255,7 +255,7 @@ def set(self:RunPlan, was):
     if bs: set_bs(self.dls, bs)
     if strength is not None: set_augment(self.dls, strength)
     self.set_learn(*rest)
-    self.learn.opt.freeze_to(self.learn.opt.frozen_idx) # what a phase has frozen beside its groups
+    if self.thawed: self.learn.opt.freeze_to(self.learn.opt.frozen_idx) # what a phase has frozen beside its groups
 
 @patch
 def set_learn(self:RunPlan, hypers, smoothing):
@@ -395,6 +395,7 @@ def _training(learn, groups):
     bufs = {k: v.clone() for k,v in learn.model.named_buffers()}
     trains,drawn = {p: p.requires_grad for p in learn.model.parameters()},all_random(learn.dls)
     if not learn.opt: learn.create_opt()
+    frozen = learn.opt.frozen_idx
     thaw(learn.opt, groups or len(learn.opt.param_lists))
     placed(learn).train()
     try:
@@ -402,6 +403,7 @@ def _training(learn, groups):
     finally:
         for k,v in learn.model.named_buffers(): v.copy_(bufs[k])
         for p,o in trains.items(): p.requires_grad_(o)
+        learn.opt.frozen_idx = frozen
         set_all_random(learn.dls, drawn)
 
 def _seconds(learn, batches, f, n):

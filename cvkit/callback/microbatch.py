@@ -54,7 +54,7 @@ class Parts:
             except Exception as e:
                 if not out_of_memory(e): raise
                 clear_frames(e.__traceback__) # torch keeps the last error of a backward pass, and with it all that was computed
-                if self.freed and self.n>=self.rows: raise CvkitError("Not even one image at a time, or not one batch of features from memory, fits into memory: take a smaller size, a smaller model, or there a smaller batch.") from e
+                if self.freed and self.n>=self.rows: raise CvkitError(f"Not even one image at a time, or not one batch of features from memory, fits into memory: take a smaller size, a smaller model, or there a smaller batch ({e}).") from e
             between(); free()
             if not self.freed: self.freed = True; continue
             self.n *= 2

@@ -12,6 +12,7 @@ __all__ = ['random_states', 'set_random_states', 'all_random', 'set_all_random',
 import os, random, signal, threading, time, warnings, zipfile
 from contextlib import contextmanager
 from hashlib import sha1
+from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from fastai.callback.core import CancelEpochException, CancelFitException
@@ -21,6 +22,7 @@ from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
 from .light import Light
+from .partial import FirstBatches
 from ..core import CvkitError, write_somewhere
 
 # %% ../../nbs/37_callback.resume.ipynb #c005
@@ -69,6 +71,7 @@ def batches_from(
     n:int # Batches to leave out, 1 or more
 ):
     "The batches of `dl` from the `n`th on; what draws in this process has to be set before the first of them is taken"
+    if isinstance(dl, FirstBatches): return islice(batches_from(dl.dl, n), max(0, dl.n_batches-n))
     drop,own = n,'get_idxs' in vars(dl)
     if getattr(dl, 'frame', None):
         all_idxs,drop = dl.get_idxs,1
@@ -196,7 +199,7 @@ def _items(dl):
     items = getattr(getattr(dl, 'dataset', None), 'items', None)
     if items is None: return None
     if isinstance(items, pd.DataFrame): items = items.itertuples(name=None)
-    if names := getattr(getattr(items, 'dtype', None), 'names', None): return sha1(b''.join(items[k].tobytes() for k in names if k not in ('image','at'))).hexdigest()[:12] # rows of a competition, wherever its images lie
+    if {'key','at'}<={*(names := getattr(getattr(items, 'dtype', None), 'names', None) or ())}: return sha1(b''.join(items[k].tobytes() for k in names if k not in ('image','at'))).hexdigest()[:12] # rows of a competition, wherever its images lie
     return sha1(items.tobytes() if isinstance(items, np.ndarray) and not items.dtype.hasobject else '\n'.join(map(str, items)).encode()).hexdigest()[:12]
 
 def _schedule(learn):
@@ -231,7 +234,7 @@ def differences(
     a,b = dict(_leaves(then)),dict(_leaves(now))
     short = lambda o: text if len(text := repr(o))<60 else f'{text[:56]}...'
     def apart(k, was, now):
-        if not (isinstance(was, list) and isinstance(now, list)) or set(map(str, was))==set(map(str, now)): return f"{k} was {short(was)} and is {short(now)}"
+        if not all(isinstance(o, list) and all(isinstance(x, str) for x in o) for o in (was,now)) or set(map(str, was))==set(map(str, now)): return f"{k} was {short(was)} and is {short(now)}"
         return f"{k} lacks {short([o for o in was if o not in now])} and has {short([o for o in now if o not in was])} more"
     return [apart(k, a.get(k), b.get(k)) for k in {**a, **b} if not _equal(a.get(k), b.get(k))]
 

@@ -80,7 +80,7 @@ class Soup(TrackerCallback):
         self.scores,self.trials,self.epochs,self.score = {},[],[],None
     def before_fit(self):
         if self.learn.lock.locked(): return # in `validate` or `get_preds`
-        if not len(self.dls.valid_ds): raise CvkitError("States of a soup are judged by held-out rows, and these loaders have none: leave `Soup` out, or hold some out.")
+        if not len(self.dls.valid): raise CvkitError("States of a soup are judged by held-out rows, and these loaders have none: leave `Soup` out, or hold some out.")
         if len(self.learn._grab_cbs(Soup))>1: raise CvkitError("There are two Soup callbacks, in the learner and in this fit: leave one out.")
         names = [o for o in self.recorder.metric_names[1:] if o!='time']
         one_of('monitor', self.monitor, [o for o in names if not o.startswith('train_')])
