@@ -209,6 +209,7 @@ def features_of(
     if not hasattr(learn.model, 'features'): raise CvkitError(f"{type(learn.model).__name__} has no `features`, from which a head start, adversarial validation and the like begin: take `timm_learner`.")
     return learn.model.features
 
+# %% ../nbs/30_learner.ipynb #b72cd164
 class Stacked:
     "Rows that come in batches as one tensor, in CPU memory and in one copy where their number is told"
     def __init__(self, n:int=None): self.n,self.at,self.parts = n,0,[] # `n`: how many rows there will be, at most
@@ -230,6 +231,7 @@ def rows_of(
     n,bs = (getattr(dl, o, None) for o in ('n','bs'))
     return None if n is None or not bs or getattr(dl, 'drop_last', False) or len(dl)!=-(-n//bs) else n
 
+# %% ../nbs/30_learner.ipynb #7da483f9
 @torch.no_grad()
 def outputs(
     learn,    # A `Learner`

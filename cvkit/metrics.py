@@ -49,6 +49,7 @@ def _balanced(y, p):
     "Mean over the classes of the answers of the share of each that is right"
     return _balanced_of(y, p.argmax(1))
 
+# %% ../nbs/02_metrics.ipynb #dcfa95ba
 def _losses(y, p, least=1e-15):
     "The log loss of each row; of a row that has one class no table of all is made"
     if p.size and (p.min()<-1e-3 or y.ndim==2 and p.max()>1.001): raise CvkitError(f"'log_loss' got numbers from {p.min():.3g} to {p.max():.3g}, which are no probabilities: take a loss with an `activation`, such as fastai's `CrossEntropyLossFlat`.")
