@@ -20,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
 from cvkit.callback.ema import EMA
+from cvkit.callback.guard import NaNGuard
+from cvkit.callback.microbatch import MicroBatch
 from cvkit.callback.resume import Resume
 from cvkit.callback.soup import cook, copied
 from cvkit.core import chip, seed_all
@@ -181,25 +183,34 @@ def kills(a, seed, n):
         shutil.rmtree(out.parent)
     return dict(same=sum(same), of=len(same), kills=died, seconds=round(took, 1))
 
-class Steps(Callback):
-    "When batches begin, by the processor's time, in which other work does not count"
-    order = -100
-    def before_fit(self): self.begun = []
-    def before_batch(self): self.begun.append(time.process_time())
+class InTurns(Callback):
+    "Take what `fit_plan` has added away for every second step; when steps end, by the processor's time, in which other work does not count"
+    order = 2000 # after all others
+    def before_fit(self):
+        self.ends,self.all,self.made = [],self.learn.cbs,[(o, k, vars(o)[k]) for o,k in ((self.learn,'_do_one_batch'), (self.model,'forward'))]
+        self.stock = type(self.all)([cb for cb in self.all if not isinstance(cb, (cvkit.runner.RunPlan,MicroBatch,NaNGuard,Resume))])
+    def after_batch(self):
+        if not self.training: return
+        self.ends.append(time.process_time())
+        plain = self.iter%2==0 and self.iter<self.n_iter-1 # the next step
+        self.learn.cbs = self.stock if plain else self.all
+        for o,k,f in self.made:
+            if plain: vars(o).pop(k)
+            else: vars(o)[k] = f
 
-@job({'plan, clock and resume': {}}, 'plan', 'runner', 'callback/resume', epochs=1, repeats=27)
+@job({'plan, clock and resume': {}}, 'plan', 'runner', 'callback/resume', 'callback/guard', 'callback/microbatch', 'callback/light', epochs=1, repeats=27)
 def overhead(a, seed, epochs, repeats):
-    "Milliseconds of the processor for a training step of a tiny network on one core, under `fit` and under `fit_plan` with a deadline and states, in turns"
+    "Milliseconds of the processor for a training step of a tiny network on one core, with all that `fit_plan` with a deadline and states adds to a step, and without it in every second step of the same fit"
     comp,took = digits_competition(a.scratch/'overhead'),dict(plain=[], ours=[])
     dls = Competition(comp).dataloaders(32, 4, augment=0, num_workers=0)
     plan = Plan([Phase('all', epochs, 32, schedule='constant', warmup=0, freeze_stats=False)])
     threads = torch.get_num_threads(); torch.set_num_threads(1)
     for _ in range(repeats):
         shutil.rmtree(a.scratch/'states', ignore_errors=True)
-        for k,f in dict(plain=lambda l: l.fit(epochs, plan[0].lr), ours=lambda l: l.fit_plan(plan, minutes=60, resume=a.scratch/'states')).items():
-            learn = timm_learner(dls, 'test_resnet', cbs=Steps())
-            with learn.no_bar(), learn.no_logging(): f(learn)
-            took[k].append(1000*float(np.median(np.diff(learn.steps.begun))))
+        learn = timm_learner(dls, 'test_resnet', cbs=InTurns())
+        with learn.no_bar(), learn.no_logging(): learn.fit_plan(plan, minutes=60, resume=a.scratch/'states')
+        each = np.diff(learn.in_turns.ends)
+        for i,k in enumerate(('plain','ours')): took[k].append(1000*float(np.median(each[i::2])))
     torch.set_num_threads(threads)
     return took
 

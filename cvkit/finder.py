@@ -76,7 +76,7 @@ def _on_copies(o, memo, strict):
 
 def _optimizers(learn):
     "Those of `learn`, and those that they wrap"
-    out = [o for o in (learn.opt, learn.opt_func) if hasattr(o, 'step') and hasattr(o, 'state_dict')]
+    out = [o for o in (learn.opt, learn.opt_func) if hasattr(o, 'step') and hasattr(o, 'state_dict') and not isinstance(o, type)]
     for o in out:
         if hasattr(inner := vars(o).get('opt'), 'step'): out.append(inner)
     return list({id(o): o for o in out}.values())

@@ -15,7 +15,7 @@ from fastai.callback.fp16 import MixedPrecision
 from fastai.data.transforms import IntToFloatTensor, Normalize, get_c
 from fastai.learner import Learner
 from fastai.losses import BaseLoss, CrossEntropyLossFlat
-from fastai.optimizer import OptimWrapper, Adam
+from fastai.optimizer import OptimWrapper
 from fastai.torch_core import TensorImage
 from contextlib import ExitStack, nullcontext
 from fastcore.basics import noop
@@ -33,6 +33,7 @@ from .inputs import AsSets
 from .loaders import RowsDL
 from .losses import make_loss
 from .margins import MarginLoss
+from .optimizer import ForeachAdam
 from .samplers import train_targets
 
 # %% ../nbs/30_learner.ipynb #c005
@@ -168,7 +169,7 @@ def timm_learner(
     size=None,                        # Side of the images in pixels, or (height, width): models of fixed size need to know it
     model_kw:dict=None,               # For timm's `create_model`
     loss_func=None,                   # Called with (outputs, targets), or a name in `cvkit.losses.LOSSES`
-    opt_func=Adam, path=None, splitter=stage_splitter, cbs=None, **kwargs
+    opt_func=ForeachAdam, path=None, splitter=stage_splitter, cbs=None, **kwargs
 ) -> Learner: # Groups are the stages of the body and the head; files go to the working folder
     "A plain `Learner` on a timm body with a fresh head; 'arcface' and 'cosface' bring their loss, a neck, and the maps of two stages"
     precision,classes = asked_precision(precision),n_out or get_c(dls)

@@ -15,6 +15,7 @@ from fastai.torch_core import num_distrib
 from torch import nn
 from .core import CvkitError, one_of
 from .heads import CosineLinear
+from .optimizer import ForeachAdam
 
 # %% ../nbs/22_margins.ipynb #c005
 FALLBACKS = ['line', 'easy', 'none']
@@ -182,7 +183,7 @@ def _not_by_row(opt):
     "Names of what in an optimizer may not treat every number for itself"
     if isinstance(opt, fo.OptimWrapper): opt = opt.opt
     if type(opt) in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW): return []
-    if type(opt) is not fo.Optimizer: return [type(opt).__name__]
+    if type(opt) not in (fo.Optimizer, ForeachAdam): return [type(opt).__name__]
     return [f.__name__ for f in (getattr(cb, 'func', cb) for cb in opt.cbs) if f not in STEPS]
 
 class Rows:

@@ -9,7 +9,7 @@ __all__ = ['free', 'Parts', 'in_parts', 'MicroBatch']
 import gc, torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from traceback import clear_frames
 from fastai.callback.fp16 import MixedPrecision
@@ -88,6 +88,8 @@ class MicroBatch(Light):
         if hasattr(self.learn, 'accumulate'): self.learn.accumulate.drop()
         for cb in self.learn.cbs:
             if isinstance(cb, MixedPrecision) and not torch.is_autocast_enabled('cuda'): cb.before_batch()
+        if scaler := getattr(self.learn, 'scaler', None):
+            with suppress(AssertionError): scaler.update() # a step that had begun; nothing where none had
     def after_fit(self):
         if not self.learn.lock.locked(): self.end() # it is locked in a `validate` that another callback calls
     def end(self):
