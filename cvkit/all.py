@@ -9,14 +9,14 @@ __all__ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread
            'MixUpCutMix', 'PartialEpoch', 'ProgressiveResize', 'Resume', 'Soup', 'CvkitError', 'chip', 'seed_all',
            'where', 'cross_validate', 'learning_curve', 'Competition', 'set_augment', 'set_bs', 'set_flip', 'set_size',
            'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb',
-           'predict', 'timm_learner', 'train_counts', 'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup',
-           'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan', 'bearable',
-           'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Run',
-           'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes', 'bootstrap', 'interval',
-           'check_submission', 'write_submission', 'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise',
-           'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features',
-           'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded', 'nearest', 'open_set',
-           'rank_classes', 'rerank', 'with_new']
+           'ForeachAdam', 'predict', 'timm_learner', 'train_counts', 'class_weights', 'make_loss', 'MarginLoss',
+           'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan',
+           'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run',
+           'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes',
+           'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm', 'quick_depthwise',
+           'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights',
+           'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded',
+           'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
 
 # %% ../nbs/70_all.ipynb #c002
 import cvkit.calibrate, cvkit.check, cvkit.decide, cvkit.ensemble, cvkit.expect, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.plans, cvkit.runner, cvkit.thresholds, cvkit.tpu
@@ -52,6 +52,7 @@ from .losses import class_weights, make_loss
 from .margins import MarginLoss, MarginWarmup, PartialFC, margins_from_counts
 from .noise import feature_probs, label_weights, show_issues
 from .oof import Ledger
+from .optimizer import ForeachAdam
 from .parallel import DataParallel
 from .pixels import Frame
 from .plan import Phase, Plan
@@ -61,7 +62,8 @@ from .pseudo_run import pseudo_run
 from .report import plot_confusion, plot_errors, read_oof, save_oof, write_report
 from .rerun import dry_run
 from .retrieval import choose_threshold, expanded, open_set, rank_classes, rerank, with_new
-from .run import cvkit_run, predict_rows, Run, submit_from
+from .run import cvkit_run, predict_rows, submit_from
+from .run_folder import Run
 from .samplers import Balanced, PerClass, Weighted, set_sampler, train_targets
 from .scale import in_processes
 from .scores import bootstrap, interval
@@ -75,7 +77,7 @@ from .twins import contradictions, leaks, show_twins
 # %% ../nbs/70_all.ipynb #c003
 _all_ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread_labels', 'submit_from', 'lite0_weights', 'param_groups', 'stage_splitter', 'timm_body', 'PixelCache', 'Accumulate', 'Compile', 'FreezeStats', 'FromMemory', 'EMA', 'GradualAugment', 'NaNGuard', 'LivePlot', 'LogCSV', 'MicroBatch', 'in_parts', 'MixUpCutMix', 'PartialEpoch', 'ProgressiveResize', 'Resume', 'Soup',
           'CvkitError', 'chip', 'seed_all', 'where', 'cross_validate', 'learning_curve', 'Competition',
-         'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'predict', 'timm_learner', 'train_counts',
+         'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'ForeachAdam', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
          'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes', 'bootstrap', 'interval', 'check_submission', 'write_submission',
          'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']

@@ -12,10 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 import torch
 import cvkit.folds
+from .budget import views_for
 from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
-from .run import Run, _alone, _history, _shares, _unopened, _views, finish, make_learner, new_folder, train_fold
+from .run import _shares, _unopened, finish, make_learner, train_fold
+from .run_folder import Run, alone, new_folder, read_history
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
 def _kept(run, comp, held, folder, fold):
@@ -35,7 +37,7 @@ def _held(comp, run, of):
 def _one_round(comp, first, of, run, folder, rows, begun):
     "Labels from the models of the run `first` in `of`; models that learn them, in `folder`; and both on the held-out rows"
     both,ledger,asked,held = comp.ledger(folder/'rounds'),comp.ledger(folder/'ledger_1'),run.asked['labels'],_held(comp, first, of)
-    for k,h in held.items(): _predicted(both, comp, lambda *_: _kept(first, comp, h, of, k), comp, h, None, rows, k, 'round 0', _views(first.mirrors(k)), asked['neighbours'])
+    for k,h in held.items(): _predicted(both, comp, lambda *_: _kept(first, comp, h, of, k), comp, h, None, rows, k, 'round 0', views_for(first.mirrors(k)), asked['neighbours'])
     labels = {k: both.sure_labels(comp, k, [f'round 0{_LABELS}'], **{o: asked[o] for o in ('least','share','most')}) for k in held}
     print(f"{', '.join(str(len(o)) for o in labels.values())} of {len(rows)} rows get a label.", flush=True)
     if not any(map(len, labels.values())): return None,both,ledger
@@ -43,7 +45,7 @@ def _one_round(comp, first, of, run, folder, rows, begun):
     run.finished = [k for k in run.finished if k in there] # a full disk may have refused the others
     for k,until in _shares(run, begun, [k for k in held if k not in run.finished], 1).items():
         more,_ = comp.with_labels(labels[k], rows)
-        train_fold(run, more, held[k].reindex(more.train.index, fill_value=False), k, run.weights(), folder, ledger, _history(folder), begun, until)
+        train_fold(run, more, held[k].reindex(more.train.index, fill_value=False), k, run.weights(), folder, ledger, read_history(folder), begun, until)
     for k in held: p = ledger.get('valid', fold=k); both.add(p.index, p.values, fold=k, run='round 1')
     ids,counts = comp.train.index[sum(held.values())>0],[[0]*len(held),[len(o) for o in labels.values()]]
     return _compared(comp, both, ids, [['round 0'],['round 1']], counts, comp.metric, asked['sure']),both,ledger
@@ -113,7 +115,7 @@ def pseudo_run(
     _held(comp, first, of)
     folder = _begin(first, comp, of, out, minutes, labels) if resume is None else _stopped(Path(resume), comp, of, out, labels)
     again = f"cvkit_run {comp.path} --pseudo {of} --resume {folder} --out {out}" if own else f"the same call with resume='{folder}'"
-    with _alone(folder):
+    with alone(folder):
         run = Run.load(folder)
         if resume is not None: run.asked['minutes'] = run.used/60+in_session((minutes or run.asked['minutes'])-run.used/60)
         run.asked['out'],begun,ledger,best = str(out),begun-run.used,comp.ledger(folder/'ledger'),run.asked.get('best')
