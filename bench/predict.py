@@ -10,7 +10,7 @@ from copy import copy
 from pathlib import Path
 import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from sklearn.metrics import average_precision_score
-import cvkit.folds, cvkit.loaders, cvkit.runner, cvkit.tta, sets
+import cvkit.fit, cvkit.folds, cvkit.loaders, cvkit.tta, sets
 from cvkit.backbone import timm_body
 from cvkit.core import chip, seed_all
 from cvkit.curve import LearningCurve, thinned
@@ -224,7 +224,7 @@ def a_tenth(comp, seed):
     few.train = comp.train.iloc[np.sort(labelled)]
     return few,comp.train.drop(few.train.index)
 
-@job({'a tenth of the labels of grocery': {}}, 'pseudo', 'search', 'calibrate', 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'optimizer', 'loaders', 'augment', name='grocery', size=112, images=3000)
+@job({'a tenth of the labels of grocery': {}}, 'pseudo', 'search', 'calibrate', 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'loaders', 'augment', name='grocery', size=112, images=3000)
 def pseudo(a, seed, name, size, images):
     "Accuracy of three folds' mean on the test with a tenth of the labels, and with a round of pseudo-labels for the other rows; every model sees as many images. The answers of those rows say how many of the new labels are right"
     comp = Competition(a.data/name)
@@ -240,7 +240,7 @@ def pseudo(a, seed, name, size, images):
     before,after = (float((ledger.get('test', run=o).idxmax(axis=1)==truth).mean()) for o, in found.runs)
     return dict(before=before, after=after, stays=found.best, held_out=[*found.scores.score], labelled=len(few.train), labels=len(chosen), of=len(heap), right=float((chosen.label==heap.label[chosen.index]).mean()), seconds=took)
 
-@job({'grocery with a tenth of its labels, 4 minutes and 4': dict(minutes=4)}, 'pseudo_run', 'pseudo', 'run', 'run_folder', 'budget', 'plan', 'runner', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', name='grocery')
+@job({'grocery with a tenth of its labels, 4 minutes and 4': dict(minutes=4)}, 'pseudo_run', 'pseudo', 'run', 'run_folder', 'budget', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', name='grocery')
 def another_round(a, seed, name, minutes):
     "Accuracy on the test of `cvkit_run` with a tenth of the labels, of one more round with pseudo-labels for the other rows, and of a run of as many minutes as both"
     home,comp = empty(a.scratch/'another_round'),Competition(a.data/name)
@@ -268,7 +268,7 @@ def lists(queries, gallery, labels, proxies, known, k=5):
            'shared neighbours': rank_classes(*rerank(queries, gallery, 4*k, k1=6, k2=3), labels, k), 'classifier': rank_classes(*nearest(queries, proxies, k), known, k)}
     return out | {f'class means and {o}': blend_scores(out['class means'], out[o], k=k) for o in ('nearest images','shared neighbours','classifier')}
 
-@job({'emoji_retrieval': {}}, 'retrieval', 'search', 'tta', 'oof', 'backbone', 'heads', 'margins', 'learner', 'plan', 'runner', 'optimizer', 'loaders', 'augment', size=64, epochs=10)
+@job({'emoji_retrieval': {}}, 'retrieval', 'search', 'tta', 'oof', 'backbone', 'heads', 'margins', 'learner', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'loaders', 'augment', size=64, epochs=10)
 def drawings(a, seed, size, epochs):
     "MAP@5 where some classes are new, by each way of `lists` and at one size of the images or two; the way and the threshold are chosen on held-out rows, then the test is scored"
     comp,begun = Competition(a.data/'emoji_retrieval'),time.monotonic()

@@ -18,7 +18,7 @@ from fastai.vision.all import accuracy
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-import cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
+import cvkit.fit, cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
 from cvkit.callback.ema import EMA
 from cvkit.callback.guard import NaNGuard
 from cvkit.callback.microbatch import MicroBatch
@@ -65,7 +65,7 @@ TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving'
           'trained at full size': dict(share=1.), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
 SETS   = 'trashnet','grocery'
 
-@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'optimizer', 'loaders', 'augment', 'heads', 'margins', 'callback/ema', 'callback/batchnorm', 'callback/soup', size=128, epochs=3)
+@job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'loaders', 'augment', 'heads', 'margins', 'callback/ema', 'callback/batchnorm', 'callback/soup', size=128, epochs=3)
 def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, soup=False, **kw):
     "The default plan with one thing changed, for so many epochs; the state after the last one counts"
     comp = Competition(a.data/name)
@@ -89,7 +89,7 @@ def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, sha
 NAMED = 'default','unfreezing','bag_of_tricks','progressive','low_data','metric'
 
 @job({f"{name}{f', {few} a class' if few else ''}, {plan}": dict(name=name, few=few, plan=plan, epochs=10 if few else 3) for name,few in (('trashnet',None), ('grocery',None), ('trashnet',10)) for plan in NAMED},
-     'plan', 'plans', 'runner', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'callback/ema', 'callback/batchnorm', size=128)
+     'plan', 'plans', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'callback/ema', 'callback/batchnorm', size=128)
 def plans(a, seed, name, few, plan, size, epochs):
     "A named plan for so many epochs, or on so many rows of each class for more of them"
     comp = Competition(a.data/name)
@@ -118,7 +118,7 @@ def log_losses(a, learn, comp, name, held):
     return dict(valid_loss=float(F.nll_loss(*part['valid'])), test_loss=float(F.nll_loss(*part['test'])), test_loss_tempered=float(F.cross_entropy(part['test'][0]*best, part['test'][1])))
 
 @job({f'{name}, {head}': dict(name=name, size=size, head=head) for name,size in dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64).items() for head in ('linear','cosine')},
-     'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'optimizer', 'loaders', 'augment', epochs=3)
+     'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'loaders', 'augment', epochs=3)
 def heads(a, seed, name, size, head, epochs):
     "The default plan for so many epochs under each head: accuracies and log losses"
     comp = Competition(a.data/name)
@@ -160,7 +160,7 @@ def result(folder):
     ledger,models = Ledger(folder/'ledger'),[torch.load(f, weights_only=True) for f in sorted(folder.glob('model_*.pth'))]
     return pd.concat([ledger.get(k) for k in ('test','valid')]), [v for m in models for v in m.values()]
 
-@job({f'{n} kills': dict(n=n) for n in (1,3)}, 'run', 'run_folder', 'budget', 'plan', 'runner', 'optimizer', 'callback/resume', 'headstart', 'loaders', 'oof')
+@job({f'{n} kills': dict(n=n) for n in (1,3)}, 'run', 'run_folder', 'budget', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'callback/resume', 'headstart', 'loaders', 'oof')
 def kills(a, seed, n):
     "A run of two folds killed at up to `n` random moments, ten times, and the run that was not stopped: are predictions and weights equal to the last bit?"
     home = a.scratch/'kills'
@@ -198,7 +198,7 @@ class InTurns(Callback):
             if plain: vars(o).pop(k)
             else: vars(o)[k] = f
 
-@job({'plan, clock and resume': {}}, 'plan', 'runner', 'callback/resume', 'callback/guard', 'callback/microbatch', 'callback/light', epochs=1, repeats=27)
+@job({'plan, clock and resume': {}}, 'plan', 'runner', 'fit', 'callback/resume', 'callback/guard', 'callback/microbatch', 'callback/light', epochs=1, repeats=27)
 def overhead(a, seed, epochs, repeats):
     "Milliseconds of the processor for a training step of a tiny network on one core, with all that `fit_plan` with a deadline and states adds to a step, and without it in every second step of the same fit"
     comp,took = digits_competition(a.scratch/'overhead'),dict(plain=[], ours=[])
@@ -224,7 +224,7 @@ def part_of(name, weights, out):
     seconds = time.monotonic()-begun
     if learn.data_parallel.rank==0: Path(out).write_text(json.dumps(dict(seconds=seconds, losses=[float(o) for o in learn.recorder.losses], valid_loss=rows[-1]['valid_loss'])))
 
-@job({'two against one': {}}, 'parallel', 'runner', 'loaders', name='trashnet')
+@job({'two against one': {}}, 'parallel', 'runner', 'fit', 'optimizer', 'loaders', name='trashnet')
 def processes(a, seed, name):
     "The same epoch in two processes, a core each, and in one with both cores: seconds, and the largest difference of a smoothed loss to that of one process on one core, as a share of it. The one with both cores differs by rounding alone"
     found = {}
@@ -239,7 +239,7 @@ def processes(a, seed, name):
 # The same minutes
 
 SIDES   = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
-WAY     = 'run', 'run_folder', 'budget', 'plan', 'runner', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe'
+WAY     = 'run', 'run_folder', 'budget', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe'
 BUDGETS = [(name,minutes) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes]
 
 def submitted(a, name, command):
@@ -304,7 +304,7 @@ def fine_tune(a, seed, name, epochs, size):
     said,scores = by_plain_fastai(a, seed, name, size, '--epochs', epochs)
     return dict(scores, valid=said['valid'], seconds=said['seconds'])
 
-@job({f'{name}, {epochs:g} epochs': dict(name=name, epochs=epochs, size=size) for name,size in SIDES.items() for epochs in (.25,.5,1,2,4)}, 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'optimizer', 'loaders', 'augment')
+@job({f'{name}, {epochs:g} epochs': dict(name=name, epochs=epochs, size=size) for name,size in SIDES.items() for epochs in (.25,.5,1,2,4)}, 'learner', 'heads', 'margins', 'headstart', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'loaders', 'augment')
 def until(a, seed, name, epochs, size):
     "The default plan for so many epochs; seconds from the making of the learner to the end of the fit. The shortest that has the accuracies of the best of `fine_tune`, held out and on the test, counts"
     seed_all(seed)

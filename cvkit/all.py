@@ -19,7 +19,7 @@ __all__ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread
            'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
 
 # %% ../nbs/70_all.ipynb #c002
-import cvkit.calibrate, cvkit.check, cvkit.decide, cvkit.ensemble, cvkit.expect, cvkit.finder, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.plans, cvkit.runner, cvkit.thresholds, cvkit.tpu
+import cvkit.calibrate, cvkit.check, cvkit.decide, cvkit.ensemble, cvkit.expect, cvkit.finder, cvkit.fit, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.plans, cvkit.thresholds, cvkit.tpu
 from .augment import Augment
 from .backbone import lite0_weights, param_groups, stage_splitter, timm_body
 from .cache import PixelCache

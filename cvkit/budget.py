@@ -10,7 +10,7 @@ __all__ = ['views_for', 'seconds_per_image', 'affordable', 'time_for', 'deciding
 import math, os, shutil, time
 from pathlib import Path
 import numpy as np, pandas as pd
-import cvkit.runner
+import cvkit.timing
 from .core import CvkitError
 from .decide import decides
 from .dials import set_size

@@ -15,7 +15,7 @@ import numpy as np, pandas as pd
 from fastai.callback.core import Callback, CancelValidException
 from fastcore.basics import patch
 from matplotlib import figure
-import cvkit.folds, cvkit.loaders, cvkit.runner
+import cvkit.fit, cvkit.folds, cvkit.loaders
 from .core import CvkitError, seed_all, write_somewhere
 from .learner import predict, timm_learner
 from .plan import Plan

@@ -17,7 +17,7 @@ from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 from PIL import Image
-import cvkit.check, cvkit.expect, cvkit.loaders, cvkit.runner
+import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders
 from .backbone import known_arch
 from .budget import after_training, deciding, opening, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
