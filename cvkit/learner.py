@@ -10,13 +10,13 @@ __all__ = ['TimmNet', 'Rescale', 'FromBytes', 'set_norm', 'SpareTokens', 'asked_
 # %% ../nbs/30_learner.ipynb #c002
 import numpy as np, torch
 from fastai.callback.channelslast import ChannelsLast
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.data.transforms import IntToFloatTensor, Normalize, get_c
 from fastai.learner import Learner
 from fastai.losses import BaseLoss, CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import TensorImage
+from fastai.torch_core import TensorBase, TensorImage
 from contextlib import ExitStack, nullcontext
 from fastcore.basics import noop
 from fastcore.meta import delegates
@@ -119,6 +119,10 @@ class ScaledLoss(MixedPrecision):
     "The loss scaling of fastai's `MixedPrecision` for a model that enters autocast by itself. Fastai's own stays in it after an error or an interrupt in a forward pass, and what is trained later in this process computes with copies of old weights"
     def before_batch(self): pass
     def after_loss(self): pass
+    def before_step(self): # without a list of scales, for each of which a card would be waited for
+        self.skipped = True
+        self.scaler.step(self)
+        if self.skipped: raise CancelStepException
 
 def placed(
     learn # A `Learner`
@@ -200,8 +204,8 @@ def inputs(
     learn, # A `Learner`
     b      # A batch of its loaders, with targets or without
 ) -> tuple:
-    "What of `b` goes into the model"
-    return b[:getattr(learn.dls, 'n_inp', 1)]
+    "What of `b` goes into the model, as plain tensors: each operation on one of fastai's types asks its type once more"
+    return tuple(o.as_subclass(torch.Tensor) if isinstance(o, TensorBase) else o for o in b[:getattr(learn.dls, 'n_inp', 1)])
 
 def features_of(
     learn # A `Learner`
@@ -248,7 +252,7 @@ def outputs(
     learn.model.to(learn.dls.device).eval()
     with interrupts_heard(), in_parts(learn.model):
         for b in bar(dl):
-            x = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
+            x = inputs(learn, b)
             for k,f in functions.items(): found[k].add(f(*x).float())
     return {k: o.whole().numpy() for k,o in found.items()}
 

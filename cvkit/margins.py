@@ -250,7 +250,7 @@ class PartialFC(WithinBatch):
         layers,losses = [m for m in self.model.modules() if isinstance(m, CosineLinear)],margin_losses(self.loss_func)
         if (found := (len(layers),len(losses)))!=(1,1):
             raise CvkitError(f"Classes are drawn for one `CosineLinear` and one `MarginLoss`: here are {found[0]} and {found[1]}.")
-        if bad := _not_by_row(self.opt): raise CvkitError(f"{' and '.join(bad)} may not step rows by themselves: take fastai's `Adam` or `SGD`.")
+        if bad := _not_by_row(self.opt): raise CvkitError(f"{' and '.join(bad)} may not step rows by themselves: take `ForeachAdam`, or fastai's `Adam` or `SGD`.")
         if num_distrib()>1: raise CvkitError(f"{num_distrib()} processes would draw different classes: train in one, or without `PartialFC`.")
         self.layer,self.margin_loss = layers[0],losses[0]
     def before_batch(self):

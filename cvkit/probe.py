@@ -31,7 +31,7 @@ def held_out_losses(
     loss, out, seen = _each_loss(learn), [[] for _ in views], 0
     learn.model.to(learn.dls.device).eval()
     for b in learn.dls.valid:
-        x,*columns = [o.as_subclass(torch.Tensor) for o in inputs(learn, b)]
+        x,*columns = inputs(learn, b)
         y = b[1+len(columns)]
         for view,o in zip(views, out): o.append(loss(learn.model(view(x), *columns), y).as_subclass(torch.Tensor).reshape(len(y), -1).mean(1).cpu())
         if (seen := seen+len(y))>=n: break

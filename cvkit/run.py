@@ -19,7 +19,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders
 from .backbone import known_arch
-from .budget import after_training, deciding, opening, room_for_tables, room_for_weights, time_for, views_for
+from .budget import after_training, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
@@ -171,7 +171,7 @@ def train_fold(
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, deciding(run, comp), -(-(run.asked['folds']-fold)//at_once))
+    if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     run.save(folder)
@@ -317,7 +317,7 @@ def cvkit_run(
     print(comp)
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), 'cosine' if comp.task=='single' else 'linear', guess_flip(comp) if flip is None else flip)
-    took = opening(comp)
+    took = seconds_to_open(comp)
     run.blind = took>6*asked['minutes']
     if run.blind: _unopened(comp)
     if run.blind: run.warn(f"images are not opened before training, which would take {took/60:.0f} of {asked['minutes']:g} minutes: look-alikes may lie on both sides of a fold, and what cannot be read is told when it is met")

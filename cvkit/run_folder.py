@@ -15,13 +15,14 @@ from filelock import FileLock, Timeout
 from .backbone import find_weights
 from .core import CvkitError, write_somewhere
 
-# %% ../nbs/60_run_folder.ipynb #9c53e97e
+# %% ../nbs/60_run_folder.ipynb #b539b372
 def n_parts(
     comp  # A `Competition`
 ) -> int:
-    "Into how many parts its rows are dealt where one of them is held out: 20,000 rows tell enough, but not of two groups"
+    "Parts of the rows, one of which is held out: five, more where a fifth would be over 20,000 rows, but not with groups"
     return 5 if comp.group else max(5, len(comp.train)//20_000)
 
+# %% ../nbs/60_run_folder.ipynb #9c53e97e
 @dataclass
 class Run:
     "What one run was asked, what it decided, and what came of it: the content of `run.json`"
@@ -71,8 +72,8 @@ class Run:
 
 # %% ../nbs/60_run_folder.ipynb #41d408c2
 def new_folder(
-    out, # Where the submission goes
-    name # Of the competition
+    out,     # Where the submission goes
+    name:str # Of the competition
 ) -> Path:
     "A new run folder in `runs/` beside `out`"
     runs, stamp = Path(out).resolve().parent/'runs', f'{name}-{time.strftime("%Y%m%d-%H%M%S")}'
@@ -85,8 +86,8 @@ def new_folder(
 
 @contextmanager
 def alone(
-    folder,        # Of a run
-    seconds:int=15 # To wait for another process
+    folder,           # Of a run
+    seconds:float=15. # To wait for another process
 ):
     "Inside, no other process works on the run: what a killed one has left running is waited for. A disk that takes no lock is no reason to stop"
     lock = FileLock(Path(folder)/'.lock')
@@ -102,7 +103,7 @@ def read_history(
     part='' # As in `Run`
 ) -> list:  # Of dictionaries
     "Rows of the log in `folder`"
-    f = folder/f'history{part}.csv'
+    f = Path(folder)/f'history{part}.csv'
     return pd.read_csv(f).to_dict('records') if f.exists() else []
 
 def log_epoch(
@@ -113,13 +114,14 @@ def log_epoch(
 ):
     "Add `row` to the log of `fold`, in the place of what an earlier try had from there on"
     history[:] = sorted([*(o for o in history if o['fold']!=fold or o['epoch']<row['epoch']), dict(fold=fold, **row)], key=lambda o: (o['fold'],o['epoch']))
-    write_somewhere(folder/f'history{run.part}.csv', pd.DataFrame(history).to_csv(index=False))
+    write_somewhere(Path(folder)/f'history{run.part}.csv', pd.DataFrame(history).to_csv(index=False))
 
 def keep_plan(
     learn, # After `fit_plan`
     folder # Run folder
 ):
     "The plan that ran, as data and as a picture"
+    folder = Path(folder)
     write_somewhere(folder/'plan.json', learn.plan.to_json())
     if learn.plan.trained: write_somewhere(folder/'plan.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
 
@@ -129,7 +131,8 @@ def join_parts(
     folder # Its folder
 ):
     "Make what folds in processes of their own have kept in parts one"
-    history, parts = read_history(folder), [f.stem[3:] for f in sorted(folder.glob('run_*.json'))]
+    folder,history = Path(folder),read_history(folder)
+    parts = [f.stem[3:] for f in sorted(folder.glob('run_*.json'))]
     for part in parts:
         o, rows = Run.load(folder, part), read_history(folder, part)
         folds = {r['fold'] for r in rows}

@@ -100,7 +100,6 @@ class FromMemory(Callback):
     def before_fit(self): self.give_back(); self.kept = {}
     def before_train(self): self.take(self.dls.train, self.views)
     def before_validate(self):
-        self.give_back() # of one that was interrupted
         if self.dl is self.dls.valid and self.kept: self.take(self.dl, 1)
     def after_train(self): self.give_back()
     def after_validate(self): self.give_back()
