@@ -94,7 +94,7 @@ def time_for(
     if size<run.size:
         run.sizes[str(fold)] = size
         print(f"Images of {size} pixels, not {run.size}: so they are seen often enough in {run.asked['minutes']:g} minutes.")
-    return end-time.monotonic()-min(5, 3*run.asked['minutes'])
+    return end-time.monotonic()-min(3*run.asked['minutes'], 2.5+run.asked['minutes']/2, 5) # to write it all
 
 # %% ../nbs/60a_budget.ipynb #b0859a6f
 def _held_rows(run, comp): return len(comp.train)/(run.asked['folds'] if run.asked['folds']>1 else n_parts(comp)) # of one fold, on average

@@ -25,7 +25,7 @@ from .finder import autocast_back
 from .plan import Plan
 from .runner import agreed, RunPlan, Slot
 
-# %% ../nbs/38c_fit.ipynb #c042
+# %% ../nbs/38c_fit.ipynb #182fbd57
 @contextmanager
 def _in_time(learn, runner):
     "Raise where the first batches tell that to read the training images once takes longer than there is time"
@@ -52,6 +52,7 @@ def _start(learn, plan, runner):
     runner.validated(runner.clock()-begun)
     runner.record(phase.name, dict(epoch=0, size=phase.size, **dict(zip(['valid_loss', *(m.name for m in learn.metrics)], values))))
 
+# %% ../nbs/38c_fit.ipynb #c042
 def _rehearse(learn, plan):
     "One step of each phase at its first and last size, but for the first step of all, and one batch of each size of held-out images: what would end them is raised now"
     bs,seen = learn.dls.train.bs,[p.valid_size or p.size for p in plan if p.head_start]
