@@ -64,6 +64,7 @@ def time_step(self:Learner,
     "Time forward and backward passes; the model, random states and loaders stay as they were"
     with _training(self, groups) as parts: return _seconds(self, self.dls.train, partial(_backward, self, parts), n)
 
+# %% ../nbs/38b_timing.ipynb #dcd65d52
 @patch
 def time_memory(self:Learner,
     groups:int, # How many parameter groups train, counted from the head
