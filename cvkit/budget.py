@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['views_for', 'seconds_per_image', 'affordable', 'time_for', 'seconds_to_decide', 'after_training', 'seconds_to_open',
-           'room_for_weights', 'room_for_tables']
+           'room_for_weights', 'room_for_tables', 'keep_decoded']
 
 # %% ../nbs/60a_budget.ipynb #4251948d
 import math, os, shutil, time
 from pathlib import Path
 import numpy as np, pandas as pd
 import cvkit.timing
-from .core import CvkitError
+from .cache import bytes_decoded
+from .core import CvkitError, where
 from .decide import decides
 from .dials import set_size
 from .learner import predict
@@ -71,7 +72,7 @@ def affordable(
 
 # %% ../nbs/60a_budget.ipynb #672464f6
 def time_for(
-    run,           # A `Run`, which is told the side of the images that fits, and what a view takes
+    run,           # A `Run`, which is told the side of the images that fits, and what an image and a view take
     fold:int,      # Its number
     learn,         # Its `Learner`
     n_predict:int, # Images that will be predicted
@@ -85,7 +86,7 @@ def time_for(
     views = views_for(run.flip)
     if run.asked.get('size') or run.asked['epochs'] or learn.model[0].strict: size,each,view = run.size,*seconds_per_image(learn, views)
     else: size,each,view = affordable(learn, run.size, views, n_predict, end)
-    run.views[str(fold)] = view
+    run.reads[str(fold)],run.views[str(fold)] = each,view
     need = each*(len(learn.dls.train_ds)+1.2*n_predict)+5
     if need>end-time.monotonic():
         enough = (time.monotonic()-begun+rounds*(1.5*need+spare))/60+.1
@@ -109,11 +110,14 @@ def after_training(
     run, fold, # A `Run` and the number of a fold
     n:int      # Images that will be predicted
 ):             # A function: seconds of a validated image -> seconds of all that follows
-    "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading; its share of a validated image stays as it is when a machine slows down"
-    shares = []
+    "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading, and what is predicted is read from its file also where validation finds it decoded; both take as much longer as the validation when a machine slows down"
+    k,fastest = str(fold),math.inf
+    read = run.reads.get(k, 0.) if run.kept.get(k, (0,0))[1] else 0.
     def after(each):
-        shares.append(min(1, run.views.get(str(fold), math.inf)/each))
-        return n*each*(1+shares[0]*(len(views_for(run.mirrors(fold)))-1))
+        nonlocal fastest
+        fastest = min(fastest, each)
+        slower,view = each/fastest,min(fastest, run.views.get(k, math.inf))
+        return n*slower*(max(fastest, read)+view*(len(views_for(run.mirrors(fold)))-1))
     return after
 
 # %% ../nbs/60a_budget.ipynb #777245ce
@@ -164,3 +168,32 @@ def room_for_tables(
     memory,disk = 16*max(each*at_once, end)*width,4*len(views_for(run.flip))*(held+test)*todo*width # four tables in float32
     for need,has,what in ((memory,_memory(),'memory'),(disk,shutil.disk_usage(folder).free,f'the disk of {folder}')):
         if need>has: raise CvkitError(f"Predictions of {max(each, end):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
+
+# %% ../nbs/60a_budget.ipynb #8e41bb87
+def _room_for_pixels():
+    "Bytes of decoded images that memory and the disk of the cache bear"
+    folder = where().cache
+    try: folder.mkdir(parents=True, exist_ok=True)
+    except OSError: return 0
+    return min(_memory(), shutil.disk_usage(folder).free)/2
+
+def keep_decoded(
+    run,       # A `Run` that knows what reading and predicting an image takes, and is told what is kept
+    fold:int,  # A number
+    learn,     # Its `Learner`
+    step=3,    # Training on an image takes so many predictions
+    longer=4/3 # Reading takes so many times as long as training where it pays to keep what is decoded
+):
+    "Keep training and held-out images decoded as `run.asked['cache']` says, or where that is `None` when reading them takes longer than training on them"
+    k,asked,room = str(fold),run.asked.get('cache'),_room_for_pixels()
+    if k not in run.kept:
+        read,train = run.reads.get(k, 0.),step*run.views.get(k, math.inf)
+        run.kept[k] = [asked,1.] if asked else [0,0.]
+        if asked is None and read>longer*train:
+            least,paths = math.ceil(1.5*run.side(fold)),np.concatenate([dl.dataset.items['image'] for dl in learn.dls.loaders])
+            need = bytes_decoded([os.fsdecode(p) for p in paths], least)
+            share = math.floor(100*min(1, room/max(1, need)))/100
+            run.kept[k] = [least,share]
+            print(f"To read an image takes {1000*read:.2g} ms, and to train on it about {1000*train:.2g}: {share:.0%} of them are kept decoded, {share*need/1e9:.2g} GB in {where().cache}.")
+    least,share = run.kept[k]
+    if share: learn.dls.keep_pixels(least, share, None if asked else room/1e9)

@@ -76,6 +76,7 @@ class RowsDL(TfmdDL):
     def before_iter(self):
         super().before_iter()
         self.epoch += 1
+        if self.cache is not None: self.cache.refresh() # once, and not in each of the workers
 
     def __iter__(self):
         ring = self.ring = self._ring() # a local name, so that it lives as long as this iterator
@@ -126,7 +127,10 @@ def _read(self:RowsDL, idxs):
 @patch
 def pixels(self:RowsDL, i, path, at, least):
     "The image of row `i` as (h, w, 3) uint8, from the cache where it is there"
-    if at>=0: return self.cache[at]
+    if at>=0:
+        x = self.cache[at]
+        if os.fsdecode(path) in self.cache.unreadable: self.bad[i] = 1
+        return x
     try: return np.asarray(open_image(path, least))
     except CvkitError: self.bad[i] = 1; return np.full((8,8,3), 128, np.uint8)
 
@@ -224,3 +228,19 @@ def dataloaders(self:Competition,
                             after_batch=[IntToFloatTensor()], num_workers=n_workers() if num_workers is None else num_workers)
     dls.ids,dls.known = (items.index.values[:n],items.index.values[n:]),dict(lost)
     return dls
+
+# %% ../nbs/16_loaders.ipynb #bcde84bc
+@patch
+def keep_pixels(self:ImageLoaders,
+    least:int,            # Short side of what is kept, in pixels, as for `PixelCache`
+    share:float=1.,       # Of the images of each loader, taken evenly, 0 to 1
+    limit_gb:float=None   # As for `PixelCache`
+) -> PixelCache:
+    "Keep images of training and validation decoded on disk from the first time that they are read"
+    rows = [dl.dataset.items for dl in self.loaders]
+    chosen = [np.diff(np.floor(np.arange(len(o)+1)*share))>0 for o in rows]
+    cache,n = PixelCache([os.fsdecode(p) for o,k in zip(rows, chosen) for p in o['image'][k]], least, limit_gb=limit_gb, build=False),0
+    for dl,o,k in zip(self.loaders, rows, chosen):
+        o['at'] = np.where(k, n+np.cumsum(k)-1, -1)
+        dl.cache,n = cache,n+k.sum()
+    return cache

@@ -19,7 +19,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders
 from .backbone import known_arch
-from .budget import after_training, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
+from .budget import after_training, keep_decoded, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
@@ -70,7 +70,6 @@ def make_learner(
     valid,        # Whether a training row is held out, by id
     weights=None, # For `timm_learner`
     path='.',     # Where the learner keeps its files
-    cache=None,   # Keep images decoded on disk, their short side so many pixels
     flip=None,    # Whether images may be mirrored; as if they may when `None`
     size=None     # Side of the images, pixels; `run.size` when `None`
 ):
@@ -78,7 +77,7 @@ def make_learner(
     size = size or run.size
     images = comp.items().image
     n = int((~valid.reindex(images.index).to_numpy(bool) & ~images.isin(list(comp.unreadable(look=False)))).sum())
-    dls = comp.dataloaders(size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5, cache=cache)
+    dls = comp.dataloaders(size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
     return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') else 0., target_stats=stats)
@@ -154,7 +153,7 @@ def train_fold(
 ):
     "Train, then predict the held-out and the test rows with the best state, also when training is interrupted; a fold that was stopped goes on"
     seed_all(run.asked['seed']+fold)
-    learn = make_learner(run, comp, valid, weights, folder, run.asked['cache'], run.mirrors(fold), run.side(fold))
+    learn = make_learner(run, comp, valid, weights, folder, run.mirrors(fold), run.side(fold))
     if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {Path(next(iter(lost))).name}")
     metric, held, new = learn.metrics[0].name, comp.train[valid.reindex(comp.train.index).to_numpy(bool)], []
     kept, states = folder/f'model_{fold}.pth', folder/f'states_{fold}'
@@ -174,6 +173,7 @@ def train_fold(
     if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
+    keep_decoded(run, fold, learn)
     run.save(folder)
     plan = _plan(run, fold, body)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
@@ -294,7 +294,7 @@ def cvkit_run(
     folds:int=1,                      # 1: a fifth is held out, or some 20,000 rows; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
     flip:bool=None,                   # Whether images may be mirrored; when `None` held-out images tell, and drawings of two colours never are
-    cache:int=None,                   # Keep training images decoded on disk, short side so many pixels: pays where reading them takes longer than training
+    cache:int=None,                   # Short side in pixels of training images that are kept decoded on disk; 0 keeps none; when `None` they are kept, at half as much again as `size`, where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models; of several: the mean of what they predict
     resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others

@@ -35,7 +35,9 @@ class Run:
     flip:bool=None                            # Whether images may be mirrored; held-out images of each fold tell when `None`
     mirrored:dict=field(default_factory=dict) # What they told, by the number of the fold
     sizes:dict=field(default_factory=dict)    # Smaller sides of the images, where the time is short, by the number of the fold
+    reads:dict=field(default_factory=dict)    # Seconds to read and predict an image, by the number of the fold
     views:dict=field(default_factory=dict)    # Seconds to predict an image that is read already in one view more, by the number of the fold
+    kept:dict=field(default_factory=dict)     # Short side in pixels of the images that are kept decoded, and their share, by the number of the fold
     decided:dict=field(default_factory=dict)  # What held-out rows make of predictions, a `Decision`
     submission:str=None                       # Where it was written
     seconds:dict=field(default_factory=dict)  # Per stage
@@ -136,7 +138,7 @@ def join_parts(
     for part in parts:
         o, rows = Run.load(folder, part), read_history(folder, part)
         folds = {r['fold'] for r in rows}
-        run.training.update(o.training); run.timed.update(o.timed); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes); run.views.update(o.views)
+        run.training.update(o.training); run.timed.update(o.timed); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes); run.reads.update(o.reads); run.views.update(o.views); run.kept.update(o.kept)
         run.finished, run.warnings, run.used = sorted({*run.finished,*o.finished}), list(dict.fromkeys(run.warnings+o.warnings)), max(run.used, o.used)
         history = sorted([*(r for r in history if r['fold'] not in folds), *rows], key=lambda r: (r['fold'],r['epoch']))
     whole = not history or write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))==folder/'history.csv'
