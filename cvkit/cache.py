@@ -34,7 +34,7 @@ def _header(path):
     "Width and height of the image at `path`, as it lies in its file"
     try:
         with Image.open(path) as img: return img.size
-    except OSError: return open_image(path).info['size'] # a kind that Pillow does not know
+    except Exception: return open_image(path).info['size'] # a kind that Pillow does not know, or `open_image` says what is wrong with it
 
 def _load(path, least):
     "The image at `path` as it is kept, its original (height, width), and why it cannot be read, or `None`"

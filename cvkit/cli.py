@@ -33,7 +33,7 @@ def _parser():
     p.add_argument('--folds', type=int, help='number of models, each of which learns from all but its part of the rows (1, which holds out a fifth, or some 20,000 rows)')
     p.add_argument('--size', type=int, help='side of the images, pixels (guessed)')
     p.add_argument('--flip', action=argparse.BooleanOptionalAction, help='whether images may be mirrored (held-out images tell)')
-    p.add_argument('--cache', type=int, metavar='PIXELS', help='short side of training images that are kept decoded on disk; 0 keeps none; where reading takes longer than training they are kept anyway')
+    p.add_argument('--cache', type=int, metavar='PIXELS', help='short side of images that are kept decoded on disk; 0 keeps none; where reading takes longer than training, many are kept anyway')
     p.add_argument('--out', help='where the submission is written (submission.csv)')
     p.add_argument('--from', dest='from_run', nargs='+', metavar='RUN', help='run folder: predict and submit with its models; of several folders, the mean of what they predict')
     p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")

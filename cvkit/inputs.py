@@ -17,7 +17,7 @@ from fastai.vision.data import get_grid
 from fastcore.basics import patch
 from .columns import Columns
 from .core import CvkitError, one_of
-from .loaders import flat_rows, ImageLoaders, RowsDL, untold
+from .loaders import flat_rows, ImageLoaders, RowsDL, check_labels
 
 # %% ../nbs/19_inputs.ipynb #c005
 def together(
@@ -99,7 +99,7 @@ class JoinedLoaders(ImageLoaders):
         return new
     def test_dl(self, test_items, rm_type_tfms=None, with_labels=False, **kwargs):
         "As that of `ImageLoaders`; of a frame with an id repeated, where images are joined, each id once, in the order of their first rows"
-        untold(test_items, with_labels)
+        check_labels(test_items, with_labels)
         if isinstance(test_items, pd.DataFrame):
             df = test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)])
             test_items = flat_rows(df)

@@ -56,7 +56,7 @@ def _settle(best, comp, first, of, run, folder, both, ledger):
     if not best:
         for f in [*of.glob('model_*.pth'), *(of/o for o in ('history.csv','plan.json','plan.png'))]:
             if f.exists(): shutil.copy(f, folder)
-        run = replace(run, **{k: getattr(first, k) for k in ('sizes','mirrored','views','training','timed','finished')})
+        run = replace(run, **{k: getattr(first, k) for k in ('sizes','mirrored','reads','views','kept','training','timed','finished')})
         ledger = comp.ledger(folder/'ledger_0')
         for k in first.finished:
             for kind in ('valid','test'): p = both.get(kind, fold=k, run='round 0'); ledger.add(p.index, p.values, kind, fold=k)
@@ -71,7 +71,7 @@ def _begin(first, comp, of, out, minutes, labels):
     folder = new_folder(out, comp.path.name)
     asked = dict(first.asked, minutes=in_session(minutes or first.asked['minutes']), pseudo=str(of), labels=labels)
     warnings = [o for o in first.warnings if not o.startswith(('ended early','the test images look otherwise'))]
-    replace(first, asked=asked, sizes={}, mirrored={}, views={}, training={}, timed={}, seconds={}, finished=[], warnings=warnings, used=0., submission=None).save(folder)
+    replace(first, asked=asked, sizes={}, mirrored={}, reads={}, views={}, kept={}, training={}, timed={}, seconds={}, finished=[], warnings=warnings, used=0., submission=None).save(folder)
     return folder
 
 def _stopped(folder, comp, of, out, labels):

@@ -12,7 +12,7 @@ from fastai.callback.schedule import ParamScheduler
 from fastai.data.core import DataLoaders
 from fastcore.basics import patch
 from ..core import CvkitError, one_of
-from ..dials import get_size, hw, position, set_bs, set_size, Turning, turns_size
+from ..dials import get_size, hw, position, set_bs, set_size, Turning, check_sizes
 
 # %% ../../nbs/34_callback.resize.ipynb #c005
 def size_at(
@@ -93,7 +93,7 @@ def now(self:ProgressiveResize):
     "Sizes and batch size of the loaders; a model of one size is a `CvkitError`"
     if getattr(next(self.learn.model.children(), None), 'strict', False):
         raise CvkitError("This model takes one size in a run: leave out `ProgressiveResize`.")
-    turns_size(self.dls, [self.small])
+    check_sizes(self.dls, [self.small])
     return get_size(self.dls), self.dls.train.bs
 
 @patch
