@@ -17,7 +17,7 @@ from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from .callback.guard import NaNGuard
 from .callback.microbatch import in_parts, MicroBatch
-from .callback.resume import all_random, differences, packed, Resume, set_all_random
+from .callback.resume import all_random, differences, packed, read_state, Resume, set_all_random
 from .callback.soup import way
 from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewhere
 from .dials import set_bs, set_size
@@ -66,22 +66,27 @@ def _rehearse(learn, plan):
         if valid not in seen: seen.append(valid); learn.time_valid(0)
     set_bs(learn.dls, bs)
 
+def _begun(f):
+    "What `_begin` has written to `f`; where that is damaged, as the newest state beside it has it, and `None` without one"
+    try: return torch.load(f, map_location='cpu', weights_only=True)
+    except Exception as e: warnings.warn(f"{f} cannot be read ({e}): the plan is that of the newest state.")
+    if s := read_state(f.parent): return dict(s['sign']['about']['begun'], timed=s['sign']['about']['plan'], model=s['fit']['model'], runner=dict(s['cbs']['run_plan'], epochs=[]), random=s['random'])
+
 def _begin(learn, plan, runner, folder):
-    "The plan as it will run, after its head start, and its slots; what `folder` holds of it is not done again"
+    "The plan as it will run, after its head start, its slots, and what was asked for; what `folder` holds of it is not done again"
     asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()})
     f = folder and Path(folder)/'begun.pt'
-    if agreed(learn, bool(folder and f.exists())):
-        o = torch.load(f, map_location='cpu', weights_only=True)
-        if diff := differences(o['asked'], asked): raise CvkitError(f"{folder} is of another plan or model: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
+    if agreed(learn, bool(folder and f.exists())) and (o := _begun(f)):
+        if diff := differences(o['asked'], packed(asked)): raise CvkitError(f"{folder} is of another plan or model: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
-        return Plan.from_json(o['timed']),[Slot(**s) for s in o['slots']]
+        return Plan.from_json(o['timed']),[Slot(**s) for s in o['slots']],asked
     _rehearse(learn, plan)
     _start(learn, plan, runner)
     left = runner.ends-runner.clock()
     if any(p.epochs is None for p in plan.trained) or len(plan.trained)>1 and math.isfinite(left): plan,slots = agreed(learn, plan.in_slots(learn, left, runner.valid))
     else: plan,slots = Plan(plan),[Slot() for _ in plan.trained]
     if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), slots=[asdict(s) for s in slots], model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
-    return plan,slots
+    return plan,slots,asked
 
 # %% ../nbs/38c_fit.ipynb #c044
 @patch
@@ -95,6 +100,7 @@ def fit_plan(self:Learner,
     slack:float=0.,     # A head start is kept only when it is better by more than so many standard errors, an earlier epoch when it is by more than twice as many
     after=lambda each: 0, # Gives the seconds of what comes after the training and within `minutes` as well, from those that a held-out image takes in validation: so much time is kept, and a tenth more
     resume=None,        # Folder for states, or a `Resume` with one: a plan that was stopped goes on from there
+    until:float=math.inf, # `time.monotonic()` at which all is over, whatever was used of the minutes before a stop
     guard:bool=True     # Go back to the last good state when a loss or a weight is not finite, as `NaNGuard` does; one of the learner's own is taken as it is
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`, and `learn.guard.returns` is what the guard went back for
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
@@ -103,7 +109,7 @@ def fit_plan(self:Learner,
     if monitor: one_of('monitor', monitor, ['valid_loss', *(m.name for m in self.metrics), 'epoch'])
     if maximize is None: maximize = bool(monitor) and way(monitor) is np.greater
     deadline,session = (agreed(self, time.monotonic()+60*o) for o in (minutes or math.inf, in_session()))
-    runner = RunPlan(Plan(), monitor, maximize, deadline, session, keep, on_epoch, after, slack)
+    runner = RunPlan(Plan(), monitor, maximize, deadline, min(session, until), keep, on_epoch, after, slack)
     runner.learn = self
     runner.since = runner.clock()
     runner.was = runner.now()
@@ -111,14 +117,14 @@ def fit_plan(self:Learner,
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
     try:
         with interrupts_heard(), in_parts(self.model):
-            self.plan,slots = _begin(self, plan, runner, resume and resume.folder)
-            if minutes and runner.session<runner.deadline: warnings.warn(f"The session ends {(runner.deadline-runner.session)/60:.0f} minutes before the {minutes:g} of this plan are over: it ends with the session.")
+            self.plan,slots,asked = _begin(self, plan, runner, resume and resume.folder)
+            if minutes and session<runner.deadline: warnings.warn(f"The session ends {(runner.deadline-session)/60:.0f} minutes before the {minutes:g} of this plan are over: it ends with the session.")
             runner.set_plan(self.plan, slots)
             phases = self.plan.trained
             cbs = [runner, MicroBatch(), *[runner.blend]*any(p.mix for p in phases), *[runner.average]*any(p.ema for p in phases), *[runner.memory]*any(p.views for p in phases)]
             if guard and not self._grab_cbs(NaNGuard) and not hasattr(self, 'tpu'): cbs.append(NaNGuard())
             self.guard = next((o for o in [*cbs, *self.cbs] if isinstance(o, NaNGuard)), None)
-            if resume: resume.about = dict(resume.about, plan=self.plan.to_json()); cbs.append(resume)
+            if resume: resume.about = dict(resume.about, plan=self.plan.to_json(), begun=dict(asked=asked, slots=[asdict(s) for s in slots])); cbs.append(resume)
             if phases: self.fit(sum(math.ceil(n or p.epochs) for p,n in zip(phases, runner.most)), cbs=cbs)
     finally:
         back()

@@ -47,6 +47,7 @@ class DataParallel(Callback):
     def world(self): return self.state.num_processes
     def before_fit(self):
         if self.world==1: return
+        if (bs := self.learn.dls.train.bs or self.world)<self.world: raise CvkitError(f"A batch of {bs} has no image for each of {self.world} processes: give a `bs` of at least {self.world}.")
         if any(isinstance(cb, PartialFC) for cb in self.learn.cbs): raise CvkitError("PartialFC draws other classes in each process: leave it out, or train in one process.")
         self.same()
     def before_train(self): self.images = 0; self.take(True)

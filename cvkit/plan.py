@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .callback.gradual import ramp
 from .callback.resize import batch_at, size_at
 from .core import CvkitError, one_of
-from .dials import get_augment, position, turns_size
+from .dials import get_augment, position, check_sizes
 from .learner import features_of
 from .margins import loss_parts
 
@@ -52,7 +52,7 @@ class Phase:
 SCHEDULES = {'cosine':    SchedCos(1, .001),                                         # Loshchilov and Hutter 2017
              'linear':    SchedLin(1, .001),
              'constant':  SchedNo(1, 1),
-             'flat':      combine_scheds([.75,.25], [SchedNo(1, 1), SchedCos(1, 0)]), # fastai's `fit_flat_cos`
+             'flat':      combine_scheds([.75,.25], [SchedNo(1, 1), SchedCos(1, .001)]), # fastai's `fit_flat_cos`, which ends at 0
              'one cycle': SchedCos(1, 1e-5)}                                         # Smith 2018, as fastai has it: the rise is a cosine from 4 %, momentum goes the other way
 
 def rate(
@@ -188,13 +188,14 @@ def check(self:Plan,
 ):
     "Raise a `CvkitError` for what would fail later"
     for p in self: p.check(learn)
+    if not len(learn.dls.train): raise CvkitError(f"There is no training batch: {learn.dls.train.n} images in batches of {learn.dls.train.bs}, where what is left over is dropped. Lower `bs`.")
     if not len(learn.dls.valid): raise CvkitError("A plan is judged by held-out rows, and these loaders have none: hold some out, or take fastai's `fit`.")
     if any(p.head_start for p in self): features_of(learn)
     if get_augment(learn.dls) is None and (some := [p.name for p in self.trained if p.augment!=1 or p.ramp]): warnings.warn(f"Phase '{some[0]}' turns the augmentation, and these loaders have no random crop or flip among `item_tfms` to turn: whatever changes images stays as it is.")
     sizes = {o for p in self for o in (p.size, p.small or p.size, p.valid_size or p.size)}
     if getattr(next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
         raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
-    turns_size(learn.dls, sizes)
+    check_sizes(learn.dls, sizes)
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
 
 # %% ../nbs/38_plan.ipynb #c019

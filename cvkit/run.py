@@ -19,7 +19,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders
 from .backbone import known_arch
-from .budget import after_training, keep_decoded, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
+from .budget import after_training, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
@@ -33,7 +33,7 @@ from .plan import Phase, Plan
 from .probe import bearable
 from .report import save_oof, write_report
 from .run_folder import Run, alone, join_parts, keep_plan, log_epoch, new_folder, read_history
-from .scale import all_devices, in_processes
+from .scale import all_devices, in_processes, sigterm_heard
 from .submit import check_submission, expected_ids, submission, write_submission
 
 # %% ../nbs/61_run.ipynb #c008
@@ -173,14 +173,14 @@ def train_fold(
     if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
-    keep_decoded(run, fold, learn)
+    keep_decoded(run, fold, learn, n_predict, at_once)
     run.save(folder)
     plan = _plan(run, fold, body)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
     ends = time.monotonic()+run.training[str(fold)]
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
-            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict), resume=states)
+            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict), resume=states, until=over_at(run, begun, share, seconds_to_decide(run, comp)))
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
         raise
@@ -265,12 +265,13 @@ def train_folds(
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo, history = [k for k in range(n) if k not in run.finished], read_history(folder)
     try:
-        at_once,dealer = _dealer(asked.get('devices') or all_devices())
-        if todo: room_for_tables(run, comp, folder, len(todo), 1 if isinstance(dealer, Cluster) else min(at_once, len(todo)))
-        if todo and asked.get('devices') or min(len(todo), at_once)>1:
-            failure = _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun)
-        else:
-            for fold,share in _shares(run, begun, todo, 1).items(): train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, share)
+        with sigterm_heard():
+            at_once,dealer = _dealer(asked.get('devices') or all_devices())
+            if todo: room_for_tables(run, comp, folder, len(todo), 1 if isinstance(dealer, Cluster) else min(at_once, len(todo)))
+            if todo and asked.get('devices') or min(len(todo), at_once)>1:
+                failure = _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun)
+            else:
+                for fold,share in _shares(run, begun, todo, 1).items(): train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, share)
     except (KeyboardInterrupt, Exception) as e: failure = e
     run.used = time.monotonic()-begun
     run.seconds['train and predict'] = run.used-run.seconds['check and split']
@@ -294,7 +295,7 @@ def cvkit_run(
     folds:int=1,                      # 1: a fifth is held out, or some 20,000 rows; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
     flip:bool=None,                   # Whether images may be mirrored; when `None` held-out images tell, and drawings of two colours never are
-    cache:int=None,                   # Short side in pixels of training images that are kept decoded on disk; 0 keeps none; when `None` they are kept, at half as much again as `size`, where reading them takes longer than training
+    cache:int=None,                   # Short side in pixels of training and held-out images that are kept decoded on disk; 0 keeps none; when `None` as many as there is room for, at half as much again as `size`, where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models; of several: the mean of what they predict
     resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others

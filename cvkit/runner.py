@@ -101,8 +101,8 @@ class RunPlan(Turning, Light):
         if mom is not None: self.opt.set_hyper('mom', mom)
     def after_batch(self):
         if not self.training: return
-        n,first = len(self.dls.train),self.epoch==self.starts[self.at]
-        if first and 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
+        n = len(self.dls.train)
+        if 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
         now = self.clock()
         self.tick(now)
         if over := self.over(self.step, now): self.close(self.passed-1+(self.iter+1)/n) # another step would be late

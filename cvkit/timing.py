@@ -6,7 +6,7 @@
 __all__ = []
 
 # %% ../nbs/38b_timing.ipynb #44a9ce90
-import math, time
+import math, time, warnings
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -113,6 +113,10 @@ def _shorter(p, cost, seconds):
     if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
     if share>=.25: return replace(p, views=max(1, int(p.views*share)), epochs=max(min(1, p.epochs), int(p.epochs*share)))
 
+def _left_out(phases, need):
+    "Tell which phases there is no time for"
+    if phases: warnings.warn(f"There is no time for {' and '.join(repr(p.name) for p in phases)}, which would take at least {need/60:.2g} minutes: left out. Give more `minutes`.")
+
 # %% ../nbs/38b_timing.ipynb #29c1ca62
 @patch
 def timed(self:Plan,
@@ -130,7 +134,7 @@ def in_slots(self:Plan,
     "Deal the time out to the phases"
     shares, bs, begun = sum(p.share for p in self.trained if p.epochs is None), learn.dls.train.bs, time.monotonic()
     least = valid*(1+len(learn.dls.train_ds)/len(learn.dls.valid_ds)/4) # a quarter of a pass, forward alone, and a validation
-    if seconds<=least and all(p.epochs is None for p in self.trained): return Plan(p for p in self if p.head_start),[]
+    if seconds<=least and all(p.epochs is None for p in self.trained): _left_out(self.trained, least); return Plan(p for p in self if p.head_start),[]
     costs = [None if p.head_start else _cost(learn, p, bs, valid) for p in self]
     set_bs(learn.dls, bs)
     seconds -= time.monotonic()-begun
@@ -142,6 +146,8 @@ def in_slots(self:Plan,
         if share is not None and p.epochs<.25: continue
         out.append(p)
         if c: slots.append(Slot(share, c.of(p), c.each))
+    gone = [(p,c) for p,c in zip(self, costs) if p.share and p.name not in {o.name for o in out}]
+    _left_out([p for p,_ in gone], sum(c.once+p.views*c.view+c.each/4+c.valid for p,c in gone))
     return Plan(out),slots
 
 # %% ../nbs/38b_timing.ipynb #c03815

@@ -7,11 +7,14 @@ __all__ = ['first_trained', 'Black', 'check_cut', 'FromMemory']
 
 # %% ../../nbs/37b_callback.memory.ipynb #m003
 import numpy as np, torch
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack
 from functools import partial
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
 from fastai.callback.training import bn_types
+from fastai.data.core import Datasets
+from fastai.data.load import fa_collate
+from fastai.data.transforms import Pipeline
 from fastcore.basics import patch
 from .microbatch import Parts
 from ..core import CvkitError
@@ -119,31 +122,37 @@ def take(self:FromMemory, dl, views):
     self.give_back() # of a fit that was interrupted
     if not self.views or all(p.requires_grad for p in self.model.parameters()): self.kept = {}; return
     _known(dl)
-    state = [p.requires_grad for p in self.model.parameters()], dl.frame.size, dl.frame.strength, views
+    now = (dl.frame.size,dl.frame.strength) if _of_rows(dl) else [getattr(t, 'size', None) for t in dl.after_item.fs]
+    state = [p.requires_grad for p in self.model.parameters()], now, views
     train = dl is self.dls.train
     if self.kept.get(train, (None,))[0]!=state: self.kept[train] = state,*self.compute(dl, views)
     _,module,feats,self.black = self.kept[train]
-    self.read = dl,dl.fake_l.num_workers,_swapped(module, lambda: self.now)
+    self.read = ExitStack()
+    self.read.callback(setattr, dl.fake_l, 'num_workers', dl.fake_l.num_workers)
+    self.read.callback(_swapped(module, lambda: self.now).remove)
     dl.fake_l.num_workers = 0
-    dl.read = partial(_read, dl, feats)
+    def give(name, f): setattr(dl, name, f); self.read.callback(delattr, dl, name)
+    if _of_rows(dl): give('read', partial(_read, dl, feats)); return
+    self.read.callback(setattr, dl, 'after_batch', dl.after_batch)
+    dl.after_batch = Pipeline([]) # what changes images has been there
+    give('create_batches', lambda idxs: map(partial(_read, dl, feats, epoch=self.learn.epoch), dl.chunkify(idxs)))
+
+def _of_rows(dl): return isinstance(dl, RowsDL) and dl.frame is not None
 
 def _known(dl):
-    if not (isinstance(dl, RowsDL) and dl.frame): raise CvkitError("`FromMemory` knows the loaders of `Competition.dataloaders` alone.")
+    if not (_of_rows(dl) or isinstance(getattr(dl, 'dataset', None), Datasets)): raise CvkitError("`FromMemory` has to know labels without opening images, as the loaders of `Competition.dataloaders` do and those that a `DataBlock` makes.")
 
-def _read(dl, feats, idxs):
+def _read(dl, feats, idxs, epoch=None):
     "The batch of the rows at `idxs`, each in one of its views"
-    idxs = np.asarray(idxs)
-    view = np.random.default_rng([dl.seed,dl.epoch]).integers(len(feats), size=dl.n)[idxs]
-    return feats[view,idxs],*(tl.tfms(dl.dataset.items[idxs]) for tl in dl.dataset.tls[1:])
+    idxs = np.asarray(list(idxs))
+    view = np.random.default_rng([getattr(dl, 'seed', 0),dl.epoch if epoch is None else epoch]).integers(len(feats), size=dl.n)[idxs]
+    targets = dl.dataset.tls[1:]
+    return feats[view,idxs],*(tl.tfms(dl.dataset.items[idxs]) if _of_rows(dl) else fa_collate([tl[int(i)] for i in idxs]) for tl in targets)
 
 @patch
 def give_back(self:FromMemory):
     "The loader and the model as they were"
-    if not self.read: return
-    (dl,n,hook),self.read = self.read,None
-    dl.fake_l.num_workers = n
-    del dl.read
-    hook.remove()
+    if self.read: (read,self.read) = self.read,None; read.close()
 
 # %% ../../nbs/37b_callback.memory.ipynb #m0131
 @patch
@@ -170,12 +179,12 @@ def cut(self:FromMemory, dl):
 def compute(self:FromMemory, dl, views):
     "Where the trunk ends, its features (views, rows, ...), and a black image"
     model,same = self.model,dl.new(shuffle=False, drop_last=False)
-    module,(x,*_),each,n = self.cut(same)
-    n = min(views, n)
-    feats = torch.empty(n, dl.n, *each.shape[1:], dtype=each.dtype)
-    same.epoch = 1000*sum(p.requires_grad for p in model.parameters()) # another trunk, other draws; the same ones where a fit goes on in a new process
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
-        torch.manual_seed(dl.seed)
+    with torch.random.fork_rng([self.dls.device] if self.dls.device.type=='cuda' else []):
+        module,(x,*_),each,n = self.cut(same)
+        n = min(views, n)
+        feats = torch.empty(n, dl.n, *each.shape[1:], dtype=each.dtype)
+        same.epoch = 1000*sum(p.requires_grad for p in model.parameters()) # another trunk, other draws; the same ones where a fit goes on in a new process
+        torch.manual_seed(getattr(dl, 'seed', 0))
         for view in range(n):
             at = 0
             for x,*_ in same: got = _given(model, module, x); feats[view,at:at+len(got)] = got.as_subclass(torch.Tensor); at += len(got)
