@@ -6,7 +6,7 @@
 __all__ = ['tempered', 'temperature', 'with_prior', 'estimate_prior']
 
 # %% ../nbs/42a_calibrate.ipynb #c002
-import numpy as np
+import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, log_softmax, softmax
@@ -79,3 +79,15 @@ def estimate_prior(
         before,test = test,with_prior(preds, train, test).mean(0)
         if np.abs(test-before).max()<tol: break
     return test
+
+@patch
+def with_test_prior(self:Ledger,
+    comp,        # The `Competition` with the answers
+    tau:float=1.,# As for `with_prior`
+    **kw         # `fold`, `run`, `view`: which predictions, as in `get`
+) -> pd.DataFrame: # By id
+    "The test predictions as for the shares of classes that the test seems to have, after the temperature of what is predicted out of fold"
+    if comp.task not in ('single','ordinal'): raise CvkitError("Shares are of classes of which one is right: labels of several and numbers have none.")
+    p,train = self.get('test', **kw),np.bincount(comp.y(), minlength=len(comp.classes)).clip(.5)
+    calm = tempered(p.values, self.temperature(comp, **kw))
+    return pd.DataFrame(with_prior(calm, train, estimate_prior(calm, train), tau), p.index, p.columns)

@@ -84,10 +84,12 @@ def blend(self:Ledger,
     metric=None,      # A `Metric` or its name; that of the competition when `None`
     parts:int=5,      # For the nested estimate
     seed:int=0,       # Of its parts, which keep look-alikes together
+    keep:str=None,    # A run under whose name the ledger gets the blend: of held-out rows as weights have it that they had no say in, and of the test rows
     **kw              # More of `get`
 ) -> Blend:
     "The blend of what this ledger holds out of fold: the mean of all members, or chosen weights where they earn it"
     one_of('way to merge', how, MERGES)
+    if keep is not None: _forget_blend(self, keep)
     metric,(ids,y,found) = get_metric(metric or comp.metric),self.in_common(comp, by, **kw)
     found = {_name(k): p for k,p in found.items()}
     stack = np.stack([*found.values()])
@@ -98,7 +100,20 @@ def blend(self:Ledger,
     draws = {k: bootstrap(metric, y, p, groups) for k,p in tried.items()}
     gain = (draws['chosen']-draws['mean of all'])*(1 if metric.maximize else -1)
     about = (metric(y, tried['chosen'])-metric(y, tried['mean of all']))*(1 if metric.maximize else -1)
-    weights = greedy(stack, y, metric, how, comp.task) if earned(gain, about) else np.full(len(found), 1/len(found))
+    better = earned(gain, about)
+    weights = greedy(stack, y, metric, how, comp.task) if better else np.full(len(found), 1/len(found))
     rows = {k: (score := metric(y, p),*interval(draws[k], about=score)) for k,p in tried.items()}
     scores = pd.DataFrame.from_dict(rows, orient='index', columns=['score','low','high']).assign(weight=[*weights,None,None])
-    return Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)
+    blend = Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)
+    if keep is None: return blend
+    self.add(ids, tried['chosen' if better else 'mean of all'], run=keep, view=_BLEND)
+    if test := self.members('test', by, **kw): p = blend(test); self.add(p.index, p.values, 'test', run=keep, view=_BLEND)
+    return blend
+
+_BLEND = 'blend' # the view of what is no prediction of a model
+
+def _forget_blend(ledger, run):
+    "An earlier blend of this name goes; a `CvkitError` where a model has it"
+    b = ledger.blocks()
+    if (b['view'][b.run==run]!=_BLEND).any(): raise CvkitError(f"'{run}' is a run of this ledger, with predictions of a model: keep the blend under another name.")
+    ledger.forget(0, (), run)
