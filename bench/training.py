@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
+how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `decoded`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from collections import deque
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
+from PIL import Image
 from fastai.callback.core import Callback
 from fastai.vision.all import accuracy
 from sklearn.linear_model import LogisticRegression
@@ -59,18 +60,19 @@ def stir(learn, kept):
     learn.model.load_state_dict(soup)
     return len(used)
 
-TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3),
+TRICKS = {'default': {}, 'no head start': dict(start=False), 'statistics moving': dict(freeze_stats=False), 'no warm-up': dict(warmup=0.), 'body at a third of the rate': dict(body_lr=.3), 'a third of the rate a stage': dict(decay=1/3), 'estimated at the end': dict(freeze_stats=False, estimate=True), 'affine frozen': dict(freeze_affine=True),
           'a quarter of the rate': dict(lr=Phase.lr/4), 'half the rate': dict(lr=Phase.lr/2), 'twice the rate': dict(lr=2*Phase.lr), 'last stage first': dict(first=2), 'stages from memory first': dict(memory=3), 'no label smoothing': dict(label_smoothing=0.), 'EMA': dict(cbs=EMA), 'soup': dict(soup=True),
           'growing images': dict(small=64), 'augmentation ramped': dict(ramp=True), 'half the augmentation': dict(augment=.5), 'blends ramped': dict(mix=.5, ramp=True),
-          'trained at full size': dict(share=1.), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
+          'trained at full size': dict(share=1.), 'decoded at 1.5 times the size': dict(kept=1.5), 'linear head': dict(margin=None), 'margin of .3': dict(margin=.3)}
 SETS   = 'trashnet','grocery'
 
 @job({f'{name}, {k}': dict(name=name, **kw) for name in SETS for k,kw in TRICKS.items()}, 'learner', 'headstart', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'loaders', 'augment', 'heads', 'margins', 'callback/ema', 'callback/batchnorm', 'callback/soup', size=128, epochs=3)
-def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, soup=False, **kw):
+def tricks(a, seed, name, size, epochs, start=True, first=None, memory=None, share=6/7, label_smoothing=.1, margin=0., cbs=None, soup=False, kept=None, **kw):
     "The default plan with one thing changed, for so many epochs; the state after the last one counts"
     comp = Competition(a.data/name)
     held = other_visits(comp, a.weights, seed) if name=='grocery' else comp.folds(seed=seed)==0
     dls = comp.dataloaders(size, 32, valid=held, seed=seed)
+    if kept: os.environ['XDG_CACHE_HOME'] = str(a.scratch); dls.keep_pixels(round(kept*size))
     head = dict(label_smoothing=label_smoothing) if margin is None else dict(head='cosine', loss_func=MarginLoss('cos', margin, label_smoothing=label_smoothing))
     learn = timm_learner(dls, weights=a.weights, metrics=accuracy, cbs=Epochs() if soup else cbs and cbs(), **head)
     *starts,tune = Plan.default(size, epochs, share)
@@ -253,10 +255,14 @@ def submitted(a, name, command):
     sub,truth = (pd.read_csv(f, dtype=str).set_index('image').label for f in (out, a.answers/f'{name}.csv'))
     return out,p.stdout,dict(test=float((sub==truth[sub.index]).mean()), seconds=seconds)
 
+def command(a, folder, minutes, seed, *more):
+    "What makes `cvkit_run` of the competition in `folder` a command, when it is told where to write"
+    return lambda out: [sys.executable, '-W', 'ignore', '-c', 'import sys; from cvkit.cli import main; sys.exit(main())', folder, '--minutes', minutes, '--weights', a.weights, '--seed', seed, '--out', out, *more]
+
 @job({f'{name}, {minutes} minutes': dict(name=name, minutes=minutes) for name,minutes in BUDGETS}, *WAY)
 def equal(a, seed, name, minutes, models=1):
     "Accuracy of `cvkit_run` after so many minutes for everything, from the folder of a competition to its submission"
-    out,_,scores = submitted(a, name, lambda out: [sys.executable, '-W', 'ignore', '-c', 'import sys; from cvkit.cli import main; sys.exit(main())', a.data/name, '--minutes', minutes, '--weights', a.weights, '--folds', models, '--seed', seed, '--out', out])
+    out,_,scores = submitted(a, name, command(a, a.data/name, minutes, seed, '--folds', models))
     score = json.loads((run_of(out)/'score.json').read_text())
     return dict(scores, valid=score['score'], **{k: score[k] for k in ('expected','low','high')})
 
@@ -269,6 +275,31 @@ def budget(a, seed, name, minutes):
 def folds(a, seed, name, minutes, models):
     "The mean of so many models, each of a fold, in the minutes in which `equal` trains one"
     return equal(a, seed, name, minutes, models)
+
+def enlarged(a, name, width):
+    "The competition `name` with its images so many pixels wide, as a camera gives them"
+    home,part = (a.scratch/f'{name}_{width}{o}' for o in ('','.part'))
+    if home.exists(): return home
+    shutil.rmtree(part, ignore_errors=True)
+    for f in (o for o in (a.data/name).rglob('*') if o.is_file()):
+        to = part/f.relative_to(a.data/name)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if f.suffix!='.jpg': shutil.copy(f, to); continue
+        img = Image.open(f).convert('RGB')
+        img.resize((width,round(img.height*width/img.width)), Image.Resampling.BICUBIC).save(to, quality=90)
+    return part.rename(home)
+
+@job({f'trashnet, 2048 px wide, {m} minutes': dict(minutes=m) for m in (4,)}, *WAY, 'cache', name='trashnet', width=2048)
+def decoded(a, seed, name, width, minutes):
+    "Large photos in the same minutes, kept decoded as `cvkit_run` decides and read from their files in every pass: accuracies, passes over the training images, and images kept"
+    folder,found = enlarged(a, name, width),{}
+    os.environ['XDG_CACHE_HOME'] = str(a.scratch/'cache')
+    for k,more in (('ours',[]),('files',['--cache', 0])):
+        shutil.rmtree(a.scratch/'cache', ignore_errors=True)
+        out,_,scores = submitted(a, name, command(a, folder, minutes, seed, *more))
+        kept,plan = (json.loads((run_of(out)/f'{o}.json').read_text()) for o in ('run','plan'))
+        found |= {f'{k}_{o}': v for o,v in dict(scores, passes=sum(p['epochs'] for p in plan if p['epochs']), side=kept['sizes'].get('0', kept['size']), kept=kept['kept']['0']).items()}
+    return found
 
 def by_plain_fastai(a, seed, name, size, *more):
     "What plain fastai printed, numbers by name, and the accuracy of its submission; characters are not mirrored"
@@ -341,6 +372,8 @@ def on_chip(found):
             best = max(peers, key=lambda size: np.mean([o['valid'] for o in peers[size].values()]))
             took = f", which took {np.mean([o['seconds'] for o in peers[best].values()]):.0f} s" if j=='plain' else ''
             if seeds := sorted(mine.keys()&peers[best].keys()): out.append(row(f'{k}: accuracy, against {peer} at {best} px{took}', [mine[s]['test'] for s in seeds], [peers[best][s]['test'] for s in seeds], 'share', 'above', lambda a, b: a>b))
+    for k,seeds in by.get('decoded', {}).items():
+        for o,unit in (('test','share'),('passes','passes')): out.append(row(f"{k}: {dict(test='accuracy', passes='passes over the training images')[o]}, kept decoded, against read in every pass", *([s[f'{side}_{o}'] for s in seeds.values()] for side in ('ours','files')), unit, 'more', lambda a, b: a>b))
     for k,mine in by.get('folds', {}).items():
         one = by.get('equal', {}).get(k, {})
         if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))
