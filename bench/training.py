@@ -7,6 +7,7 @@ how a bench goes on. `tricks` and `kills` may run beside other work: epochs are 
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -277,21 +278,22 @@ def folds(a, seed, name, minutes, models):
     return equal(a, seed, name, minutes, models)
 
 def enlarged(a, name, width):
-    "The competition `name` with its images so many pixels wide, as a camera gives them"
+    "The competition `name` with images so many pixels wide and without loss, which no decoder reads at a part of their size; the names of the files stay"
     home,part = (a.scratch/f'{name}_{width}{o}' for o in ('','.part'))
     if home.exists(): return home
     shutil.rmtree(part, ignore_errors=True)
-    for f in (o for o in (a.data/name).rglob('*') if o.is_file()):
+    def put(f):
         to = part/f.relative_to(a.data/name)
         to.parent.mkdir(parents=True, exist_ok=True)
-        if f.suffix!='.jpg': shutil.copy(f, to); continue
+        if f.suffix!='.jpg': shutil.copy(f, to); return
         img = Image.open(f).convert('RGB')
-        img.resize((width,round(img.height*width/img.width)), Image.Resampling.BICUBIC).save(to, quality=90)
+        img.resize((width,round(img.height*width/img.width)), Image.Resampling.BICUBIC).save(to, 'PNG', compress_level=1)
+    with ThreadPoolExecutor() as ex: list(ex.map(put, (o for o in (a.data/name).rglob('*') if o.is_file())))
     return part.rename(home)
 
-@job({f'trashnet, 2048 px wide, {m} minutes': dict(minutes=m) for m in (4,)}, *WAY, 'cache', name='trashnet', width=2048)
+@job({f'trashnet as PNG, 1536 px wide, {m} minutes': dict(minutes=m) for m in (4,)}, *WAY, 'cache', name='trashnet', width=1536)
 def decoded(a, seed, name, width, minutes):
-    "Large photos in the same minutes, kept decoded as `cvkit_run` decides and read from their files in every pass: accuracies, passes over the training images, and images kept"
+    "Large images in the same minutes, kept decoded as `cvkit_run` decides and read from their files in every pass: accuracies, passes over the training images, and images kept"
     folder,found = enlarged(a, name, width),{}
     os.environ['XDG_CACHE_HOME'] = str(a.scratch/'cache')
     for k,more in (('ours',[]),('files',['--cache', 0])):
