@@ -49,7 +49,10 @@ def _start(learn, plan, runner):
     if hasattr(learn, 'data_parallel'): learn.data_parallel.same()
     begun = runner.clock()
     with learn.no_bar(): values = learn.validate()
-    runner.validated(runner.clock()-begun)
+    runner.validated(took := runner.clock()-begun)
+    if getattr(learn.dls.valid, 'cache', None) is not None: # what has been read from files is there decoded from now on; what comes after the training is not
+        runner.after(took/len(learn.dls.valid_ds))
+        runner.valids.clear(); runner.validated(agreed(learn, len(learn.dls.valid)*learn.time_valid()))
     runner.record(phase.name, dict(epoch=0, size=phase.size, **dict(zip(['valid_loss', *(m.name for m in learn.metrics)], values))))
 
 # %% ../nbs/38c_fit.ipynb #c042
