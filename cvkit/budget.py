@@ -199,7 +199,10 @@ def _room_for_pixels():
     try: folder.mkdir(parents=True, exist_ok=True)
     except OSError: return 0
     if not os.access(folder, os.W_OK): return 0
-    there = sum(o.stat().st_size for o in folder.glob('*.pixels'))
+    def size(o):
+        try: return o.stat().st_size
+        except OSError: return 0 # another fold has just removed it
+    there = sum(map(size, folder.glob('*.pixels')))
     free = shutil.disk_usage(folder).free
     return min(_memory()/2, there+max(0, min(free/2, free-4e9))) # a cache itself leaves 2 GB
 
