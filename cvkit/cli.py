@@ -6,8 +6,9 @@
 __all__ = ['main']
 
 # %% ../nbs/62_cli.ipynb #c002
-import argparse, atexit, errno, gc, signal, sys, time, warnings
+import argparse, atexit, errno, gc, os, signal, sys, time, warnings
 from contextlib import contextmanager
+from pathlib import Path
 
 # %% ../nbs/62_cli.ipynb #c005
 def _parser():
@@ -69,6 +70,13 @@ def _later(*signals):
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+def _born():
+    "`time.monotonic()` at which this process was started; now where the system does not tell"
+    now = time.monotonic()
+    try: ticks = int(Path('/proc/self/stat').read_text().rpartition(')')[2].split()[19])
+    except OSError: return now
+    return now-max(0, time.clock_gettime(time.CLOCK_BOOTTIME)-ticks/os.sysconf('SC_CLK_TCK'))
+
 def _run(kws, begun):
     "Exit code of a run; a mistake is one sentence"
     with _later(signal.SIGINT):
@@ -87,7 +95,7 @@ def main(
     args=None # Command line; `sys.argv` when `None`
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
-    parser,begun = _parser(),time.monotonic()
+    parser,begun = _parser(),time.monotonic() if args else _born()
     kws = vars(parser.parse_args(args))
     if 'path' not in kws:
         if len(kws.get('from_run', ()))<2: parser.error('the folder of the competition is missing')
