@@ -4,7 +4,7 @@
 
 The peers of `ledger`, `stores` and `search` are pyarrow, duckdb, usearch and hnswlib, which cvkit does not need: install them beside it. `ledger`, `stores`, `search` and `tta` want a machine without other work. How a bench goes on: `record.py`.
 """
-import json, os, resource, shutil, signal, sqlite3, subprocess, sys, time
+import json, math, os, resource, shutil, signal, sqlite3, subprocess, sys, time
 from contextlib import closing
 from copy import copy
 from pathlib import Path
@@ -20,7 +20,7 @@ from cvkit.heads import make_head, repool
 from cvkit.index import Index
 from cvkit.learner import predict, timm_learner
 from cvkit.margins import MarginLoss
-from cvkit.noise import feature_probs, label_quality, true_labels
+from cvkit.noise import feature_probs, label_quality, true_probs
 from cvkit.oof import Ledger
 from cvkit.plan import Phase, Plan
 from cvkit.pseudo import pseudo_rounds
@@ -208,13 +208,16 @@ def estimate(a, seed, name, size, noisy):
             layer = fit_linear(x[rows], torch.tensor(y)[rows], len(comp.classes), F.cross_entropy, epochs=10, wd=1.)
             with torch.no_grad(): said[held] = layer(x[torch.tensor(held.to_numpy())]).softmax(1).numpy()
         same = said.argmax(1)==y
-        if not noisy: return same,same,bootstrap(lambda y,p: p.mean(), same, same)
-        p,_,drawn = true_labels(y, said)
-        return same,p[np.arange(len(y)),said.argmax(1)],drawn
+        rest = [(fold!=k).to_numpy() for k in range(5)]
+        if not noisy: return same.mean(),same.mean(),bootstrap(lambda y,p: p.mean(), same, same),[same[o].mean() for o in rest]
+        _,share,drawn = true_probs(y, said)
+        return same.mean(),share,drawn,[true_probs(y[o], said[o], n=1)[1] for o in rest]
     def promised(fold):
-        same,parts,drawn = zip(*(right(fold, share) for share in (.5,1.)))
-        curve = LearningCurve('accuracy', True, [.4,.8], [o.mean() for o in parts], np.stack(drawn), np.array([[o[(fold!=k).to_numpy()].mean() for k in range(5)] for o in parts]), len(x))
-        return float(same[-1].mean()),*curve.at(test=len(test), seed=seed)
+        same,shares,drawn,without = zip(*(right(fold, share) for share in (.5,1.)))
+        curve = LearningCurve('accuracy', True, [.4,.8], [*shares], np.stack(drawn), np.array(without), len(x))
+        score,low,high = curve.at(test=None if noisy else len(test), seed=seed)
+        if noisy: low,high = (score+math.copysign(math.hypot(o-score, 1.96*math.sqrt(score*(1-score)/len(test))), o-score) for o in (low,high)) # what is drawn there is no chance of single rows
+        return float(same[-1]),score,low,high
     shift = comp.shift(train, test, seed)
     fold,table = comp.folds_like_test(train, test, 5, seed=seed)
     (folds,random,low,high),(_,aware,*_) = (promised(o[train.index]) for o in (comp.folds(5, seed=seed),fold))

@@ -71,11 +71,11 @@ def _later(*signals):
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 def _born():
-    "`time.monotonic()` at which this process was started; now where the system does not tell"
+    "`time.monotonic()` at which this process was started; now where the system does not tell, or where it is half a minute ago, since what a shell does before it becomes this command has no part in it"
     now = time.monotonic()
-    try: ticks = int(Path('/proc/self/stat').read_text().rpartition(')')[2].split()[19])
-    except OSError: return now
-    return now-max(0, time.clock_gettime(time.CLOCK_BOOTTIME)-ticks/os.sysconf('SC_CLK_TCK'))
+    try: age = time.clock_gettime(time.CLOCK_BOOTTIME)-int(Path('/proc/self/stat').read_text().rpartition(')')[2].split()[19])/os.sysconf('SC_CLK_TCK')
+    except (OSError, AttributeError, ValueError, IndexError): return now
+    return now-age if 0<=age<30 else now
 
 def _run(kws, begun):
     "Exit code of a run; a mistake is one sentence"
@@ -95,7 +95,7 @@ def main(
     args=None # Command line; `sys.argv` when `None`
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C
     "The command `cvkit_run`: one sentence for a mistake, never a traceback"
-    parser,begun = _parser(),time.monotonic() if args else _born()
+    parser,begun = _parser(),_born() if args is None else time.monotonic()
     kws = vars(parser.parse_args(args))
     if 'path' not in kws:
         if len(kws.get('from_run', ()))<2: parser.error('the folder of the competition is missing')
