@@ -7,8 +7,12 @@ __all__ = ['NEW', 'rank_classes', 'map_at', 'gap_at', 'recall_at', 'expanded', '
            'open_set', 'class_centres', 'blend_scores']
 
 # %% ../nbs/45_retrieval.ipynb #c002
-import numpy as np, pandas as pd
+import numpy as np, pandas as pd, torch
+from fastai.learner import Learner
+from fastcore.basics import patch
 from .core import CvkitError
+from .headstart import pooled_features
+from .heads import CosineLinear
 from .search import nearest
 
 # %% ../nbs/45_retrieval.ipynb #c007
@@ -214,3 +218,17 @@ def blend_scores(
     order = np.argsort(-s, 1, kind='stable')
     rows = np.arange(codes.size).reshape(codes.shape) # each list is a gallery of its own
     return rank_classes(np.take_along_axis(s, order, 1), np.take_along_axis(rows, order, 1), codes.ravel(), k)
+
+# %% ../nbs/45_retrieval.ipynb #7ce6ee73
+@patch
+@torch.no_grad()
+def imprint(self:Learner):
+    "Each class of a cosine head takes the direction of the mean embedding of its training images, as validation shows them; a class without images keeps its own"
+    head = self.model[1]
+    layer = getattr(head, 'classifier', None)
+    if not isinstance(layer, CosineLinear) or layer.centers>1: raise CvkitError(f"Mean embeddings are directions of a cosine head with one center a class: take head='cosine' or 'arcface' of `timm_learner`, not {type(layer or head).__name__}.")
+    x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
+    if y.ndim!=1 or y.is_floating_point(): raise CvkitError("Mean embeddings of classes take one label an image.")
+    at = layer.weight
+    means,codes = class_centres(torch.cat([head.embed(o.to(at.device)).float().cpu() for o in x.split(1024)]), y)
+    at[torch.as_tensor(codes, device=at.device)] = torch.as_tensor(means).to(at)
