@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `decoded`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
+how a bench goes on. `tricks`, `few` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `decoded`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from collections import deque
@@ -20,7 +20,7 @@ from fastai.vision.all import accuracy
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-import cvkit.fit, cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.runner, sets
+import cvkit.fit, cvkit.folds, cvkit.headstart, cvkit.loaders, cvkit.plans, cvkit.retrieval, cvkit.runner, sets
 from cvkit.callback.ema import EMA
 from cvkit.callback.guard import NaNGuard
 from cvkit.callback.microbatch import MicroBatch
@@ -107,6 +107,30 @@ def plans(a, seed, name, few, plan, size, epochs):
     with learn.no_bar(), learn.no_logging(): learn.fit_plan(named, monitor='accuracy' if few else 'epoch')
     seconds = round(time.monotonic()-begun, 1)
     return dict(accuracies(a, learn, comp, name, held), seconds=seconds)
+
+# Many classes with few images
+
+FEW = [('emoji_retrieval',64,None,8), *(('omniglot_small',96,k,epochs) for k,epochs in ((2,16),(5,8),(None,4))), *(('grocery',112,k,epochs) for k,epochs in ((2,16),(5,8)))]
+
+@job({f"{name}{f', {k} a class' if k else ''}, {plan}": dict(name=name, size=size, k=k, epochs=epochs, plan=plan) for name,size,k,epochs in FEW for plan in ('default','metric')},
+     'plan', 'plans', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'retrieval')
+def few(a, seed, name, size, k, epochs, plan):
+    "The default plan under cosines or `Plan.metric` under ArcFace, both after a head start, on so many images of each class: accuracies by the classifier as it was trained, and by class means"
+    comp = Competition(a.data/name)
+    held = comp.folds(seed=seed)==0
+    if k:
+        out = held.reindex(comp.train.index).to_numpy(bool)
+        comp.train = pd.concat([comp.train[out], comp.train[~out].groupby('label').sample(frac=1, random_state=seed).groupby('label').head(k)])
+        held = held[comp.train.index]
+    dls = comp.dataloaders(size, 32, valid=held, seed=seed, flip=0 if name=='omniglot_small' else .5)
+    learn = timm_learner(dls, weights=a.weights, metrics=accuracy, **(dict(head='arcface') if plan=='metric' else dict(head='cosine', label_smoothing=.1)))
+    phases = Plan([Phase('head start', 0, size=size, head_start=True), *Plan.metric(size, epochs)]) if plan=='metric' else Plan.default(size, epochs)
+    begun = time.monotonic()
+    with learn.no_bar(), learn.no_logging(): learn.fit_plan(phases, monitor='accuracy')
+    seconds,found = round(time.monotonic()-begun, 1),accuracies(a, learn, comp, name, held)
+    with learn.no_bar(): learn.imprint()
+    means = accuracies(a, learn, comp, name, held)
+    return dict(valid=found['valid_plain'], test=found['test_plain'], means_valid=means['valid_plain'], means_test=means['test_plain'], seconds=seconds)
 
 # What heads earn
 
@@ -379,6 +403,10 @@ def on_chip(found):
     for k,mine in by.get('folds', {}).items():
         one = by.get('equal', {}).get(k, {})
         if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))
+    def chosen(o): return o['means_test'] if o['means_valid']>o['valid'] else o['test']
+    for k,mine in by.get('few', {}).items():
+        peer = by['few'].get(k.replace('metric', 'default'), {})
+        if k.endswith('metric') and (seeds := sorted(mine.keys()&peer.keys())): out.append(row(f"{k.removesuffix(', metric')}: accuracy of ArcFace and class means, against the default plan", [chosen(mine[s]) for s in seeds], [peer[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))
     told = {name: [o for j in ('budget','equal','folds') for k,seeds in by.get(j, {}).items() if k.startswith(f'{name},') for o in seeds.values() if 'expected' in o] for name in SIDES}
     for name,runs in told.items():
         if runs: out.append(row(f'{name}: points by which the accuracy expected of the test is off, against the held-out score', *([100*abs(o[k]-o['test']) for o in runs] for k in ('expected','valid')), 'points', 'less', lambda a, b: a<b, more=False))

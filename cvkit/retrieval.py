@@ -231,4 +231,4 @@ def imprint(self:Learner):
     if y.ndim!=1 or y.is_floating_point(): raise CvkitError("Mean embeddings of classes take one label an image.")
     at = layer.weight
     means,codes = class_centres(torch.cat([head.embed(o.to(at.device)).float().cpu() for o in x.split(1024)]), y)
-    at[torch.as_tensor(codes, device=at.device)] = torch.as_tensor(means).to(at)
+    at[torch.tensor(codes, device=at.device)] = torch.tensor(means).to(at)
