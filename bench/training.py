@@ -3,7 +3,7 @@
     python bench/training.py DATA ANSWERS WEIGHTS [JOB ...] [--seeds 3]
 
 DATA holds the competitions, ANSWERS their `NAME.csv`, read for scoring alone. `bench/training.json` is written after every measurement; see `record.py` for
-how a bench goes on. `tricks`, `few` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `decoded`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
+how a bench goes on. `tricks`, `few_images` and `kills` may run beside other work: epochs are given. `until` and `fine_tune` belong together: the same number of cores, both beside the same work. `equal`, `decoded`, `folds`, `plain`, `linear`, `budget`, `overhead` and `processes` want a machine without other work.
 """
 import json, os, re, shutil, signal, subprocess, sys, time
 from collections import deque
@@ -114,7 +114,7 @@ FEW = [('emoji_retrieval',64,None,8), *(('omniglot_small',96,k,epochs) for k,epo
 
 @job({f"{name}{f', {k} a class' if k else ''}, {plan}": dict(name=name, size=size, k=k, epochs=epochs, plan=plan) for name,size,k,epochs in FEW for plan in ('default','metric')},
      'plan', 'plans', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'retrieval')
-def few(a, seed, name, size, k, epochs, plan):
+def few_images(a, seed, name, size, k, epochs, plan):
     "The default plan under cosines or `Plan.metric` under ArcFace, both after a head start, on so many images of each class: accuracies by the classifier as it was trained, and by class means"
     comp = Competition(a.data/name)
     held = comp.folds(seed=seed)==0
@@ -404,8 +404,8 @@ def on_chip(found):
         one = by.get('equal', {}).get(k, {})
         if seeds := sorted(mine.keys()&one.keys()): out.append(row(f'{k}: accuracy of the mean of five folds, against one model', [mine[s]['test'] for s in seeds], [one[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))
     def chosen(o): return o['means_test'] if o['means_valid']>o['valid'] else o['test']
-    for k,mine in by.get('few', {}).items():
-        peer = by['few'].get(k.replace('metric', 'default'), {})
+    for k,mine in by.get('few_images', {}).items():
+        peer = by['few_images'].get(k.replace('metric', 'default'), {})
         if k.endswith('metric') and (seeds := sorted(mine.keys()&peer.keys())): out.append(row(f"{k.removesuffix(', metric')}: accuracy of ArcFace and class means, against the default plan", [chosen(mine[s]) for s in seeds], [peer[s]['test'] for s in seeds], 'share', 'more', lambda a, b: a>b))
     told = {name: [o for j in ('budget','equal','folds') for k,seeds in by.get(j, {}).items() if k.startswith(f'{name},') for o in seeds.values() if 'expected' in o] for name in SIDES}
     for name,runs in told.items():
