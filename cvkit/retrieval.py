@@ -7,7 +7,7 @@ __all__ = ['NEW', 'rank_classes', 'map_at', 'gap_at', 'recall_at', 'expanded', '
            'open_set', 'class_centres', 'blend_scores']
 
 # %% ../nbs/45_retrieval.ipynb #c002
-import numpy as np, pandas as pd, torch
+import numpy as np, pandas as pd, torch, torch.nn.functional as F
 from fastai.learner import Learner
 from fastcore.basics import patch
 from .core import CvkitError
@@ -229,6 +229,8 @@ def imprint(self:Learner):
     if not isinstance(layer, CosineLinear) or layer.centers>1: raise CvkitError(f"Mean embeddings are directions of a cosine head with one center a class: take head='cosine' or 'arcface' of `timm_learner`, not {type(layer or head).__name__}.")
     x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
     if y.ndim!=1 or y.is_floating_point(): raise CvkitError("Mean embeddings of classes take one label an image.")
-    at = layer.weight
-    means,codes = class_centres(torch.cat([head.embed(o.to(at.device)).float().cpu() for o in x.split(1024)]), y)
-    at[torch.tensor(codes, device=at.device)] = torch.tensor(means).to(at)
+    y,at = y.long(),layer.weight
+    total = torch.zeros(at.shape)
+    for xs,ys in zip(x.split(1024), y.split(1024)): total.index_add_(0, ys, F.normalize(head.embed(xs.to(at.device)).float()).cpu())
+    there = torch.bincount(y, minlength=len(total))>0
+    at[there.to(at.device)] = F.normalize(total[there]).to(at)

@@ -21,8 +21,9 @@ import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders, cvkit.plans, cvkit.r
 from .backbone import known_arch
 from .budget import after_training, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
+from .callback.microbatch import in_parts
 from .cluster import Cluster
-from .core import chip, CvkitError, in_session, seed_all, where, write_somewhere
+from .core import chip, CvkitError, in_session, interrupts_heard, seed_all, where, write_somewhere
 from .data import Competition
 from .decide import Decision, spoken
 from .dials import get_size, set_flip, set_size
@@ -33,6 +34,7 @@ from .plan import Phase, Plan
 from .probe import bearable
 from .report import save_oof, write_report
 from .run_folder import Run, alone, join_parts, keep_plan, log_epoch, new_folder, read_history
+from .runner import share_error
 from .scale import all_devices, in_processes, sigterm_heard
 from .submit import check_submission, expected_ids, submission, write_submission
 
@@ -65,12 +67,13 @@ def guess_flip(
 
 def guess_head(
     comp,      # A `Competition`
-    few:int=10,  # Training images of a class at most, in the middle of all classes
+    few:int=10,  # Training rows of a class at most, in the middle of all classes
     many:int=100 # Classes at least
 ) -> str:      # As for `timm_learner`
-    "'cosine' for single labels, 'arcface' where classes are `many` with `few` images each; 'linear' for all else"
+    "'cosine' for single labels, 'arcface' where classes are `many` with `few` rows each; 'linear' for all else"
     if comp.task!='single': return 'linear'
-    return 'arcface' if len(comp.classes)>=many and comp.train[comp.targets[0]].value_counts().median()<=few else 'cosine'
+    n = np.bincount(comp.y(comp.train))
+    return 'arcface' if (n>0).sum()>=many and np.median(n[n>0])<=few else 'cosine'
 
 # %% ../nbs/61_run.ipynb #c011
 def make_learner(
@@ -89,7 +92,13 @@ def make_learner(
     dls = comp.dataloaders(size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
-    return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') and run.head!='arcface' else 0., target_stats=stats)
+    def made(): return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') and run.head!='arcface' else 0., target_stats=stats)
+    if run.head!='arcface': return made()
+    try: learn = made()
+    except CvkitError: learn = None
+    if learn and body_norms(learn.model[0]): return learn
+    run.head = 'cosine' # a body without two stages, or without statistics that move
+    return made()
 
 # %% ../nbs/61_run.ipynb #c014
 def predict_rows(
@@ -116,8 +125,8 @@ def predict_rows(
 
 # %% ../nbs/61_run.ipynb #c022
 def _plan(run, fold, body):
-    "The default plan; a body without batch norm, such as a transformer, at what AdamW has in a solution of the fine-grained challenge of ACCV 2022. After its head start a body with batch norm learns embeddings by `Plan.metric`"
-    if run.head=='arcface' and body_norms(body): return Plan([Phase('head start', 0, size=run.side(fold), head_start=True), *Plan.metric(run.side(fold), run.asked['epochs'])])
+    "The default plan; a body without batch norm, such as a transformer, at what AdamW has in a solution of the fine-grained challenge of ACCV 2022. Embeddings are learned by `Plan.metric`, after a head start"
+    if run.head=='arcface': return Plan([Phase('head start', 0, size=run.side(fold), head_start=True), *Plan.metric(run.side(fold), run.asked['epochs'])])
     return Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step, Phase.lr if body_norms(body) else 1e-4)
 
 def _probe(run, fold, learn, plan, n_predict=0, left=math.inf):
@@ -132,16 +141,23 @@ def _probe(run, fold, learn, plan, n_predict=0, left=math.inf):
     run.mirrored[str(fold)] = flip
     if not run.mirrors(fold): set_flip(learn.dls, 0); print("Nothing is mirrored.")
 
-def _class_means(fold, learn, maximize, kept):
-    "Class means as the classifier where held-out rows are told better by them, also in the file `kept`"
-    at,name = learn.model[1].classifier.weight,learn.metrics[0].name
-    with learn.no_bar():
-        was,before = at.detach().clone(),learn.validate()[1]
-        learn.imprint()
-        after = learn.validate()[1]
-    if not (after>before if maximize else after<before):
-        with torch.no_grad(): at.copy_(was)
-        return
+def _class_means(run, fold, learn, maximize, kept, until):
+    "Class means as the classifier, also in the file `kept`, where held-out rows are told better by them by more than a standard error, and where they are there by `until`; the trained one stays after an interrupt or an error"
+    at,name,n,better = learn.model[1].classifier.weight,learn.metrics[0].name,len(learn.dls.valid_ds),False
+    was,begun = at.detach().clone(),time.monotonic()
+    set_size(learn.dls, run.side(fold))
+    try:
+        with learn.no_bar(), interrupts_heard(), in_parts(learn.model):
+            before = learn.validate()[1]
+            if (now := time.monotonic())+(now-begun)/n*(len(learn.dls.train_ds)+n)>until: print(f"fold {fold}  There is no time to try class means."); return
+            learn.imprint()
+            after = learn.validate()[1]
+        better = (after-before)*(1 if maximize else -1)>share_error(before, n)
+    except Exception as e: run.warn(f"fold {fold} keeps its trained classifier, since class means failed by {type(e).__name__}: {e}")
+    finally:
+        if not better:
+            with torch.no_grad(): at.copy_(was)
+    if not better: return
     write_somewhere(kept, lambda f: torch.save(learn.model.state_dict(), f))
     print(f"fold {fold}  class means instead of the trained classifier: {name} {before:.4f} -> {after:.4f}", flush=True)
 
@@ -194,7 +210,7 @@ def train_fold(
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     once = len(learn.dls.train_ds)+2*len(learn.dls.valid_ds) if run.head=='arcface' else 0 # for class means
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict+once, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
+    if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     keep_decoded(run, fold, learn, n_predict, at_once)
@@ -205,7 +221,7 @@ def train_fold(
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
             learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict, once), resume=states, until=over_at(run, begun, share, seconds_to_decide(run, comp)))
-            if once: _class_means(fold, learn, comp.metric.maximize, kept)
+            if once: _class_means(run, fold, learn, comp.metric.maximize, kept, over_at(run, begun, share, seconds_to_decide(run, comp))-n_predict*run.reads[str(fold)])
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
         raise
@@ -343,6 +359,7 @@ def cvkit_run(
     print(comp)
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), guess_head(comp), guess_flip(comp) if flip is None else flip)
+    if run.head=='arcface': print("Classes are many and have few images each: embeddings are learned.")
     took = seconds_to_open(comp)
     run.blind = took>6*asked['minutes']
     if run.blind: _unopened(comp)
