@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 from .core import CvkitError, one_of
-from .depthwise import SmallMapConv2d
+from .depthwise import QuickDepthwise, QuickDepthwiseSame
 
 # %% ../nbs/25_surgery.ipynb #c005
 @contextmanager
@@ -121,7 +121,7 @@ class _Refit:
         return math.sqrt(max(0, (self.rr-2*(d*self.rz).sum()+(d*(d@zz)).sum()).item())/max(self.yy.item(), 1e-30))
 
 # %% ../nbs/25_surgery.ipynb #c025
-PLAIN = (nn.Conv2d, Conv2dSame, SmallMapConv2d)
+PLAIN = (nn.Conv2d, Conv2dSame, QuickDepthwise, QuickDepthwiseSame)
 
 def _why_not(conv, rank, channels):
     "Why `conv` is left as it is; '' where it need not be"
