@@ -63,7 +63,7 @@ def affordable(
     views,        # As for `seconds_per_image`
     n_predict:int,# Images that will be predicted
     end:float,    # `time.monotonic()` at which all is done
-    passes:int=4, # Over the training images
+    passes:int=8, # Over the training images
     least:int=96, # The smallest side, pixels
     keeps:bool=True # Whether images may be kept decoded
 ) -> tuple:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import product
 import torch, torch.nn.functional as F
 from timm.layers import Conv2dSame, pad_same
+from timm.models import register_notrace_module
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
@@ -51,7 +52,7 @@ def _taps(h, w, k, stride, pad):
 def _by_pixels(x, g, k, stride, pad): # as `_by_threes`
     "Gradient of depthwise filters, from a product of all pixels with all pixels"
     n,c,h,w = x.shape
-    a,b = (o.permute(0,2,3,1).reshape(-1,c).t().contiguous().view(c,n,-1) for o in (x,g)) # a product per channel wants its numbers side by side
+    a,b = (o.permute(0,2,3,1).reshape(-1,c).t().contiguous().view(c,n,o.shape[2]*o.shape[3]) for o in (x,g)) # a product per channel wants its numbers side by side
     pairs = (a.transpose(1,2)@b).flatten(1)
     return (pairs@_taps(h, w, k, stride, pad).to(pairs)).view(c,1,k,k)
 
@@ -62,8 +63,8 @@ def _quicker(
     dtype      # In which it is computed
 ):
     "Whether the gradients of the input, and those of the filters by which way, are quicker than torch's"
-    small,half = min(x.shape[2:])<k,dtype==torch.bfloat16
-    return half and stride>1, _by_pixels if small else _by_threes if k>3 and (half or x.shape[2]*x.shape[3]<=144) else None
+    half,few = dtype==torch.bfloat16,x.shape[2]*x.shape[3]<=144
+    return half and stride>1, _by_pixels if few and min(x.shape[2:])<k else _by_threes if k>3 and (half or few) else None
 
 class _Depthwise(torch.autograd.Function):
     "Depthwise convolution with gradients of its own"
@@ -83,17 +84,19 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[1]: dw = way(x, g, k, stride, pad) if way else conv2d_weight(x, weight.shape, g, stride, pad, groups=c)
         return dx,dw,None,None
 
+@register_notrace_module
 class QuickDepthwise(nn.Conv2d):
     "Depthwise `Conv2d` that trains faster on a CPU"
     def _conv_forward(self, x, weight, bias):
-        half = torch.is_autocast_enabled('cpu')
+        half = torch.is_autocast_enabled('cpu') and x.dtype!=torch.float64
         dtype,stride = torch.get_autocast_dtype('cpu') if half else x.dtype,self.stride[0]
-        if x.ndim!=4 or x.device.type!='cpu' or not torch.is_grad_enabled() or not (x.requires_grad or weight.requires_grad) or not any(_quicker(x, self.kernel_size[0], stride, dtype)):
+        if x.ndim!=4 or x.device.type!='cpu' or dtype==torch.float16 or not torch.is_grad_enabled() or not (x.requires_grad or weight.requires_grad) or not any(_quicker(x, self.kernel_size[0], stride, dtype)):
             return nn.Conv2d._conv_forward(self, x, weight, bias)
         if half: x,weight = x.to(dtype),weight.to(dtype)
         y = _Depthwise.apply(x, weight, stride, self.padding[0])
         return y if bias is None else y+bias.to(dtype)[:,None,None]
 
+@register_notrace_module
 class QuickDepthwiseSame(Conv2dSame):
     "The same for timm's padding of TensorFlow"
     _conv_forward = QuickDepthwise._conv_forward

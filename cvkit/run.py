@@ -94,8 +94,9 @@ def make_learner(
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
     def made(): return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') and run.head!='arcface' else 0., target_stats=stats)
     if run.head!='arcface': return made()
-    try: learn = made()
-    except CvkitError: learn = None
+    with torch.random.fork_rng(devices=[]): # a fold that goes on makes one learner, and draws the same numbers
+        try: learn = made()
+        except CvkitError: learn = None
     if learn and body_norms(learn.model[0]): return learn
     run.head = 'cosine' # a body without two stages, or without statistics that move
     return made()
@@ -149,17 +150,17 @@ def _class_means(run, fold, learn, maximize, kept, until):
     try:
         with learn.no_bar(), interrupts_heard(), in_parts(learn.model):
             before = learn.validate()[1]
-            if (now := time.monotonic())+(now-begun)/n*(len(learn.dls.train_ds)+n)>until: print(f"fold {fold}  There is no time to try class means."); return
+            if (now := time.monotonic())+(now-begun)/n*(len(learn.dls.train_ds)+n)>until: print(f"fold {fold}  There is no time to try class means.", flush=True); return
             learn.imprint()
             after = learn.validate()[1]
-        better = (after-before)*(1 if maximize else -1)>share_error(before, n)
+            if (after-before)*(1 if maximize else -1)>share_error(before, n):
+                write_somewhere(kept, lambda f: torch.save(learn.model.state_dict(), f))
+                better = True
     except Exception as e: run.warn(f"fold {fold} keeps its trained classifier, since class means failed by {type(e).__name__}: {e}")
     finally:
         if not better:
             with torch.no_grad(): at.copy_(was)
-    if not better: return
-    write_somewhere(kept, lambda f: torch.save(learn.model.state_dict(), f))
-    print(f"fold {fold}  class means instead of the trained classifier: {name} {before:.4f} -> {after:.4f}", flush=True)
+    if better: print(f"fold {fold}  class means instead of the trained classifier: {name} {before:.4f} -> {after:.4f}", flush=True)
 
 def _note_returns(run, fold, guard):
     "Batches that were not finite are told in the report as well"
@@ -193,6 +194,7 @@ def train_fold(
     "Train, then predict the held-out and the test rows with the best state, also when training is interrupted; a fold that was stopped goes on"
     seed_all(run.asked['seed']+fold)
     learn = make_learner(run, comp, valid, weights, folder, run.mirrors(fold), run.side(fold))
+    if run.head=='arcface': print(f"fold {fold}  Classes are many and have few images each: embeddings are learned.", flush=True)
     if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {Path(next(iter(lost))).name}")
     metric, held, new = learn.metrics[0].name, comp.train[valid.reindex(comp.train.index).to_numpy(bool)], []
     kept, states = folder/f'model_{fold}.pth', folder/f'states_{fold}'
@@ -359,7 +361,6 @@ def cvkit_run(
     print(comp)
     folder = new_folder(out, comp.path.name)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size or guess_size(comp), guess_head(comp), guess_flip(comp) if flip is None else flip)
-    if run.head=='arcface': print("Classes are many and have few images each: embeddings are learned.")
     took = seconds_to_open(comp)
     run.blind = took>6*asked['minutes']
     if run.blind: _unopened(comp)

@@ -139,6 +139,7 @@ def join_parts(
         o, rows = Run.load(folder, part), read_history(folder, part)
         folds = {r['fold'] for r in rows}
         run.training.update(o.training); run.timed.update(o.timed); run.mirrored.update(o.mirrored); run.sizes.update(o.sizes); run.reads.update(o.reads); run.views.update(o.views); run.kept.update(o.kept)
+        run.head = o.head
         run.finished, run.warnings, run.used = sorted({*run.finished,*o.finished}), list(dict.fromkeys(run.warnings+o.warnings)), max(run.used, o.used)
         history = sorted([*(r for r in history if r['fold'] not in folds), *rows], key=lambda r: (r['fold'],r['epoch']))
     whole = not history or write_somewhere(folder/'history.csv', pd.DataFrame(history).to_csv(index=False))==folder/'history.csv'
