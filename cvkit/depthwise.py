@@ -84,6 +84,7 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[1]: dw = way(x, g, k, stride, pad) if way else conv2d_weight(x, weight.shape, g, stride, pad, groups=c)
         return dx,dw,None,None
 
+# %% ../nbs/24_depthwise.ipynb #qa257b83
 @register_notrace_module
 class QuickDepthwise(nn.Conv2d):
     "Depthwise `Conv2d` that trains faster on a CPU"
