@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['random_states', 'set_random_states', 'all_random', 'set_all_random', 'batches_from', 'packed', 'attributes',
-           'unpacked', 'set_attributes', 'lasting', 'put_back', 'fit_state', 'set_fit_state', 'sign', 'differences',
-           'state_files', 'read_state', 'write_state', 'Stopped', 'stop_signals', 'whole_state', 'set_whole_state',
-           'Resume']
+           'unpacked', 'set_attributes', 'lasting', 'put_back', 'fit_state', 'set_fit_state', 'data_of', 'sign',
+           'differences', 'state_files', 'read_state', 'write_state', 'Stopped', 'stop_signals', 'whole_state',
+           'set_whole_state', 'Resume']
 
 # %% ../../nbs/37_callback.resume.ipynb #c002
 import os, random, signal, threading, time, warnings, zipfile
@@ -21,9 +21,11 @@ from fastai.learner import Metric
 from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from fastcore.foundation import L
+from torch.nn.modules.dropout import _DropoutNd
 from .light import Light
 from .partial import FirstBatches
 from ..core import CvkitError, write_somewhere
+from ..margins import loss_parts
 
 # %% ../../nbs/37_callback.resume.ipynb #c005
 def random_states() -> dict: # Plain data and tensors, for `set_random_states`
@@ -207,6 +209,17 @@ def _schedule(learn):
     scheds = getattr(getattr(learn, 'param_scheduler', None), 'scheds', {})
     return {k: [packed(np.asarray(f(p), float).round(12).tolist()) for p in (0.,.1,.25,.5,.75,1.)] for k,f in scheds.items()}
 
+def data_of(
+    dls # `DataLoaders`
+) -> list:
+    "Rows, what they are, and how many make a batch, by loader"
+    return [dict(rows=getattr(dl, 'n', None), items=_items(dl), bs=getattr(dl, 'bs', None)) for dl in dls.loaders]
+
+def _settings(learn):
+    "What makes a fit another one beside model and data: numbers and names of its losses, dropout, and the optimizer"
+    losses = [{'class': getattr(o, '__name__', type(o).__name__), **{k: v for k,v in sorted(getattr(o, '__dict__', {}).items()) if isinstance(v, (int,float,str)) and k!='training' and k[0]!='_'}} for o in loss_parts(learn.loss_func)]
+    return dict(losses=losses, optimizer=getattr(learn.opt_func, '__name__', type(learn.opt_func).__name__), dropout=[m.p for m in learn.model.modules() if isinstance(m, _DropoutNd)])
+
 def sign(
     learn, # At the beginning of a fit
     about  # Anything else that has to be the same: a dictionary of plain data
@@ -214,8 +227,7 @@ def sign(
     "What the fit is about, as nested dictionaries"
     scheds = _schedule(learn)
     hypers = [{k: h[k] for k in ('lr','wd') if k in h and k not in scheds} for h in learn.opt.hypers]
-    data = [dict(rows=getattr(dl, 'n', None), items=_items(dl), bs=getattr(dl, 'bs', None)) for dl in learn.dls.loaders]
-    return packed(dict(about=about, epochs=learn.n_epoch, data=data, classes=[str(o) for o in getattr(learn.dls, 'vocab', None) or []], callbacks=sorted(lasting(learn)), hypers=hypers, schedule=scheds,
+    return packed(dict(about=about, epochs=learn.n_epoch, data=data_of(learn.dls), settings=_settings(learn), classes=[str(o) for o in getattr(learn.dls, 'vocab', None) or []], callbacks=sorted(lasting(learn)), hypers=hypers, schedule=scheds,
                        groups=[len(g) for g in learn.opt.param_lists], model={k: tuple(v.shape) for k,v in learn.model.state_dict().items()}))
 
 # %% ../../nbs/37_callback.resume.ipynb #c028
@@ -320,7 +332,7 @@ class Resume(Light):
     ):
         if keep<1: raise CvkitError(f"`keep` is 1 or more, not {keep}.")
         self.folder,self.minutes,self.every,self.keep,self.about = Path(folder),minutes,every,keep,about or {}
-        self.fit_no,self.heard,self.told,self.saved = -1,None,None,None # `heard`: from `stop_signals`, while a fit runs; `told`: what all of several processes know of it
+        self.fit_no,self.signs,self.heard,self.told,self.saved = -1,[],None,None,None # `signs`: what the fits so far are about; `heard`: from `stop_signals`, while a fit runs; `told`: what all of several processes know of it
     def __setattr__(self, name, value):
         if name=='learn':
             learn = value or self.__dict__.get('learn')
@@ -356,7 +368,7 @@ def write(self:Resume,
     at     # Its first batch
 ):
     "Write a state, the first of several processes alone"
-    if not rank_distrib(): write_state(self.folder, dict(sign=self.sign, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
+    if not rank_distrib(): write_state(self.folder, dict(signs=self.signs, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
     self.written = time.monotonic()
 
 @patch
@@ -365,9 +377,9 @@ def _first(self:Resume):
     learn,state = self.learn,read_state(self.folder)
     if hasattr(learn, 'data_parallel'): learn.data_parallel.wait() # before one of them writes
     if not state or state['fit_no']<self.fit_no: self.write(0, 0); return 0
-    if state['fit_no']>self.fit_no: learn.model.load_state_dict(state['fit']['model']); return learn.n_epoch # an earlier fit of the same learner
-    if diff := differences(state['sign'], self.sign):
+    if diff := differences(state['signs'][self.fit_no], self.signs[-1]):
         raise CvkitError(f"The state in {self.folder} is of another fit: {'; '.join(diff[:3])}{f' and {len(diff)-3} more' if len(diff)>3 else ''}. Take another folder, or remove that one.")
+    if state['fit_no']>self.fit_no: learn.model.load_state_dict(state['fit']['model']); return learn.n_epoch # an earlier fit of the same learner
     set_whole_state(learn, state, state['begun'], self.here)
     self.begun,self.saved = state['begun'],state if state['at'] else None
     where = f"going on in epoch {state['epoch']+1}" + f", batch {state['at']+1}"*bool(state['at'])
@@ -379,7 +391,7 @@ def _epochs(self:Resume):
     "In the place of `Learner._do_fit`"
     learn = self.learn
     if hasattr(learn, 'lr_finder'): return type(learn)._do_fit(learn)
-    self.fit_no,self.told,self.sign,self.written = self.fit_no+1,None,sign(learn, self.about),time.monotonic()
+    self.fit_no,self.signs,self.told,self.written = self.fit_no+1,[*self.signs, sign(learn, self.about)],None,time.monotonic()
     self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
     first = self._first()
     if bar := getattr(getattr(learn, 'progress', None), 'mbar', None): bar.update(0) # fastprogress has to begin at 0
