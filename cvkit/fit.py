@@ -16,8 +16,10 @@ from fastai.learner import Learner
 from fastai.torch_core import rank_distrib
 from fastcore.basics import patch
 from .callback.guard import NaNGuard
-from .callback.microbatch import in_parts, MicroBatch
-from .callback.resume import all_random, differences, packed, read_state, Resume, set_all_random
+from .callback.ema import EMA
+from .callback.microbatch import in_parts, MicroBatch, whole_again
+from .callback.mix import Mix
+from .callback.resume import all_random, data_of, differences, packed, read_state, Resume, set_all_random
 from .callback.soup import way
 from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewhere
 from .dials import set_bs, set_size
@@ -41,11 +43,16 @@ def _in_time(learn, runner):
         if hook: hook.remove()
 
 def _start(learn, plan, runner):
-    "The head start of `plan`, validated and recorded"
+    "The head start of `plan`, validated and recorded; without one a validation is timed, so that there is time for the first"
     phase = next((p for p in plan if p.head_start), None)
-    if phase is None: return
+    if phase is None:
+        if math.isfinite(runner.ends):
+            first = plan.trained[0]
+            set_size(learn.dls, first.size, first.valid_size or first.size)
+            runner.validated(agreed(learn, len(learn.dls.valid)*learn.time_valid()))
+        return
     set_size(learn.dls, phase.size, phase.valid_size or phase.size)
-    with _in_time(learn, runner): learn.head_start(seconds=(runner.ends-runner.clock())/4)
+    with _in_time(learn, runner): learn.head_start(seconds=max(1e-3, runner.ends-runner.clock())/4)
     if hasattr(learn, 'data_parallel'): learn.data_parallel.same()
     begun = runner.clock()
     with learn.no_bar(): values = learn.validate()
@@ -68,26 +75,27 @@ def _rehearse(learn, plan):
             elif i or last: learn.time_step(p.trained(learn), n=0)
         if valid not in seen: seen.append(valid); learn.time_valid(0)
     set_bs(learn.dls, bs)
+    whole_again(learn.model)
 
 def _begun(f):
     "What `_begin` has written to `f`; where that is damaged, as the newest state beside it has it, and `None` without one"
     try: return torch.load(f, map_location='cpu', weights_only=True)
     except Exception as e: warnings.warn(f"{f} cannot be read ({e}): the plan is that of the newest state.")
-    if s := read_state(f.parent): return dict(s['sign']['about']['begun'], timed=s['sign']['about']['plan'], model=s['fit']['model'], runner=dict(s['cbs']['run_plan'], epochs=[]), random=s['random'])
+    if s := read_state(f.parent): return dict(s['signs'][-1]['about']['begun'], timed=s['signs'][-1]['about']['plan'], model=s['fit']['model'], runner=dict(s['cbs']['run_plan'], epochs=[]), random=s['random'])
 
 def _begin(learn, plan, runner, folder):
     "The plan as it will run, after its head start, its slots, and what was asked for; what `folder` holds of it is not done again"
-    asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()})
+    asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()}, data=data_of(learn.dls))
     f = folder and Path(folder)/'begun.pt'
     if agreed(learn, bool(folder and f.exists())) and (o := _begun(f)):
-        if diff := differences(o['asked'], packed(asked)): raise CvkitError(f"{folder} is of another plan or model: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
+        if diff := differences(o['asked'], packed(asked)): raise CvkitError(f"{folder} is of another plan, model or data: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed']),[Slot(**s) for s in o['slots']],asked
     _rehearse(learn, plan)
     _start(learn, plan, runner)
     left = runner.ends-runner.clock()
     if any(p.epochs is None for p in plan.trained) or len(plan.trained)>1 and math.isfinite(left): plan,slots = agreed(learn, plan.in_slots(learn, left, runner.valid))
-    else: plan,slots = Plan(plan),[Slot() for _ in plan.trained]
+    else: slots = [Slot() for _ in plan.trained]
     if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), slots=[asdict(s) for s in slots], model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
     return plan,slots,asked
 
@@ -107,7 +115,10 @@ def fit_plan(self:Learner,
     guard:bool=True     # Go back to the last good state when a loss or a weight is not finite, as `NaNGuard` does; one of the learner's own is taken as it is
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`, and `learn.guard.returns` is what the guard went back for
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
+    plan = Plan(plan)
     plan.check(self)
+    for k,kind,what in (('ema',EMA,'averages weights'), ('mix',Mix,'blends images')):
+        if self._grab_cbs(kind) and any(getattr(p, k) for p in plan.trained): raise CvkitError(f"The plan {what} by its `{k}`, and so does {self._grab_cbs(kind)[0].name} of the learner: leave one out.")
     if minutes is None and any(p.epochs is None for p in plan.trained): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
     if monitor: one_of('monitor', monitor, ['valid_loss', *(m.name for m in self.metrics), 'epoch'])
     if maximize is None: maximize = bool(monitor) and way(monitor) is np.greater

@@ -126,9 +126,12 @@ def at(self:Phase,
 # %% ../nbs/38_plan.ipynb #c013
 class Plan(list):
     "Phases in the order in which they run"
+    def __getitem__(self, i): return Plan(super().__getitem__(i)) if isinstance(i, slice) else super().__getitem__(i)
+    def __add__(self, more): return Plan([*self, *more])
+    def __repr__(self): return self.table().to_string(na_rep='')
     def table(self):
         "One row a phase, without the columns that none of them uses"
-        df,plain = pd.DataFrame([asdict(p) for p in self]).set_index('name'),asdict(Phase(''))
+        df,plain = pd.DataFrame([asdict(p) for p in self], columns=list(asdict(Phase('')))).set_index('name'),asdict(Phase(''))
         always = ['epochs','size','lr','body_lr','warmup','augment','freeze_stats']
         return df.loc[:, [k in always or any(v!=plain[k] for v in df[k] if v is not None and v==v) for k in df]]
     def _repr_html_(self): return self.table().to_html(na_rep='')

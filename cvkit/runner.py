@@ -21,6 +21,7 @@ from .callback.ema import EMA
 from .callback.guard import NaNGuard
 from .callback.light import Light
 from .callback.memory import FromMemory
+from .callback.microbatch import whole_again
 from .callback.mix import MixUpCutMix
 from .core import write_somewhere
 import cvkit.headstart
@@ -172,6 +173,7 @@ def keep_pace(self:RunPlan):
 def enter(self:RunPlan):
     "A phase begins"
     self.before,self.begun,self.origin = self.best,self.clock(),None
+    whole_again(self.model)
     for cb in self.learn._grab_cbs(NaNGuard): cb.forget() # its good state is of another phase, perhaps of one that was undone
 
 # %% ../nbs/38a_runner.ipynb #04e9633a

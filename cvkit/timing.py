@@ -16,7 +16,7 @@ from fastai.learner import Learner
 from fastcore.basics import patch
 from .callback.batchnorm import FreezeStats
 from .callback.memory import FromMemory
-from .callback.microbatch import in_parts
+from .callback.microbatch import in_parts, whole_again
 from .callback.resume import all_random, set_all_random
 from .dials import get_size, set_bs, set_size
 from .learner import inputs, placed
@@ -33,6 +33,7 @@ def _training(learn, groups):
     frozen = learn.opt.frozen_idx
     thaw(learn.opt, groups or len(learn.opt.param_lists))
     placed(learn).train()
+    whole_again(learn.model)
     try:
         with in_parts(learn.model) as parts: yield parts
     finally:
@@ -138,15 +139,15 @@ def in_slots(self:Plan,
     costs = [None if p.head_start else _cost(learn, p, bs, valid) for p in self]
     set_bs(learn.dls, bs)
     seconds -= time.monotonic()-begun
-    phases = [(q,c) for p,c in zip(self, costs) if (q := _shorter(p, c, seconds/2) if shares else p)]
-    left, out, slots = seconds-sum(c.of(p) for p,c in phases if c and p.epochs is not None), [], []
-    for p,c in phases:
+    phases = [(_shorter(p, c, seconds/2) if shares else p,c) for p,c in zip(self, costs)]
+    left, out, slots, gone = seconds-sum(c.of(p) for p,c in phases if p and c and p.epochs is not None), [], [], []
+    for was,(p,c) in zip(self, phases):
+        if p is None: gone.append((was,c)); continue
         share = p.share if c and p.epochs is None else None
         if share is not None: p = replace(p, epochs=passes(left*share/max(1e-9, shares)-c.once-p.views*c.view, c.each, c.valid))
-        if share is not None and p.epochs<.25: continue
+        if share is not None and p.epochs<.25: gone += [(was,c)]*(share>0); continue
         out.append(p)
         if c: slots.append(Slot(share, c.of(p), c.each))
-    gone = [(p,c) for p,c in zip(self, costs) if p.share and p.name not in {o.name for o in out}]
     _left_out([p for p,_ in gone], sum(c.once+p.views*c.view+c.each/4+c.valid for p,c in gone))
     return Plan(out),slots
 
