@@ -26,7 +26,8 @@ def _parser():
     p.add_argument('--ext', help='extension of the image files (found)')
     p.add_argument('--classes', nargs='+', metavar='NAME', help='names of the classes in their order (guessed)')
     p.add_argument('--form', help='what a submission holds: label, prob, probs, ranked, words or targets (guessed)')
-    p.add_argument('--group', help='column whose values stay on one side of every split')
+    p.add_argument('--group', help='column whose values stay on one side of every split (guessed)')
+    p.add_argument('--no-group', dest='group', action='store_const', const=False, help='whatever a column is named, rows may be parted')
     p.add_argument('--arch', help='timm model (tf_efficientnet_lite0)')
     p.add_argument('--weights', help="file or folder of the weights, 'none' for random ones (those of an installed package, or of the model hub)")
     p.add_argument('--minutes', type=float, help='time for everything (60)')
@@ -48,7 +49,7 @@ _BESIDE = dict(pseudo=('minutes','out','resume'), resume=('minutes','out','devic
 
 def _surplus(kws):
     "What is wrong with arguments beside a run folder, if anything is"
-    typed = {k: '--'+k for k in kws}|{'from_run': '--from', 'flip': '--flip' if kws.get('flip') else '--no-flip'}
+    typed = {k: '--'+k for k in kws}|{'from_run': '--from', **{k: f'--{k}' if kws.get(k) else f'--no-{k}' for k in ('flip','group')}}
     for k,others in _BESIDE.items():
         if k not in kws: continue
         more = sorted(typed[o] for o in kws.keys()-{'path',k,*others})
