@@ -56,12 +56,18 @@ class Run:
         self.lost = {os.path.relpath(o, comp.path): why for o,why in comp.unreadable(look=False).items()}
     def side(self, fold): return self.sizes.get(str(fold), self.size)
     def folds(self, comp, folder):
-        "The fold of each training row, as `folder` has it when the run has begun; raise where the table has new rows"
+        "The fold of each training row, as `folder` has it when the run has begun; raise where the table has new rows. `comp` is told which rows belong together, so that no image is opened for it once more"
         f,n = Path(folder)/'folds.csv',self.asked['folds']
-        if not f.exists(): return comp.folds(n_parts(comp) if n==1 else n, seed=self.asked['seed'])
-        fold = pd.read_csv(f, index_col=0, dtype=str, keep_default_na=False, encoding_errors='surrogateescape').fold.reindex(comp.train.index)
-        if len(new := fold.index[fold.isna()]): raise CvkitError(f"The training rows are not those of '{folder}': its folds.csv lacks {len(new)} of them, such as '{new[0]}'. Train anew.")
-        return fold.astype(int)
+        if not f.exists():
+            comp.together_known = pd.Series(comp.together(), comp.train.index)
+            return comp.folds(n_parts(comp) if n==1 else n, seed=self.asked['seed'])
+        had = pd.read_csv(f, index_col=0, dtype=str, keep_default_na=False, encoding_errors='surrogateescape').reindex(comp.train.index)
+        if len(new := had.index[had.fold.isna()]): raise CvkitError(f"The training rows are not those of '{folder}': its folds.csv lacks {len(new)} of them, such as '{new[0]}'. Train anew.")
+        comp.together_known = had.together.astype(int)
+        return had.fold.astype(int)
+    def keep_folds(self, comp, folder, fold):
+        "Write the `fold` of each training row where there is none yet, and which rows belong together"
+        if not (f := Path(folder)/'folds.csv').exists(): write_somewhere(f, pd.DataFrame(dict(fold=fold, together=comp.together_known)).rename_axis('id').to_csv().encode('utf-8', 'surrogateescape'))
     def weights(self): return None if self.asked['weights']=='none' else self.asked['weights'] or find_weights(self.arch) or True
     def mirrors(self, fold): return self.flip if self.flip is not None else self.mirrored.get(str(fold))
     def save(self, folder): return write_somewhere(Path(folder)/f'run{self.part}.json', json.dumps(asdict(self), indent=1, default=str))
@@ -119,13 +125,14 @@ def log_epoch(
     write_somewhere(Path(folder)/f'history{run.part}.csv', pd.DataFrame(history).to_csv(index=False))
 
 def keep_plan(
-    learn, # After `fit_plan`
-    folder # Run folder
+    learn,  # After `fit_plan`
+    folder, # Run folder
+    fold:int=0 # In the name of the files of all folds but the first
 ):
     "The plan that ran, as data and as a picture"
-    folder = Path(folder)
-    write_somewhere(folder/'plan.json', learn.plan.to_json())
-    if learn.plan.trained: write_somewhere(folder/'plan.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
+    folder,name = Path(folder),f'plan_{fold}' if fold else 'plan'
+    write_somewhere(folder/f'{name}.json', learn.plan.to_json())
+    if learn.plan.trained: write_somewhere(folder/f'{name}.png', lambda f: learn.plan.show(learn).savefig(f, dpi=90))
 
 # %% ../nbs/60_run_folder.ipynb #db5f3006
 def join_parts(

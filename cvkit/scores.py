@@ -102,7 +102,7 @@ def fold_ids(self:Ledger,
 ) -> dict: # Index of ids by the number of the fold
     "Which rows each fold has predicted, in any run and view"
     found = {}
-    for line in self.blocks().query('kind==@kind and what=="probs"').itertuples():
+    for line in self.lines(kind=kind, what='probs').itertuples():
         if o := self._read(line): found.setdefault(int(line.fold), []).append(o[0])
     return {k: ids[0].append(ids[1:]).unique() for k,ids in sorted(found.items())}
 
@@ -113,9 +113,8 @@ def fold_scores(self:Ledger,
     **kw          # `run`, `view`, `size`, `fold`, `epoch`: which predictions, as in `get`
 ) -> pd.DataFrame: # A row a fold, a column a metric, and the number of rows
     "The score of each fold on the rows that it held out"
-    rows,b = {},self.blocks()
-    for k,v in dict(kind='valid', what='probs', **kw).items(): b = b[b[k]==v]
-    for fold in sorted(b.fold.unique()):
+    rows = {}
+    for fold in sorted(self.lines(kind='valid', what='probs', **kw).fold.unique()):
         y,p = self.held_out(comp, **{**kw, 'fold': fold})
         rows[fold] = dict({m.name: m(y, p.values) for m in _metrics(comp, metrics)}, rows=len(p))
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('fold')
@@ -156,7 +155,7 @@ def parts_of(
     "Parts of some rows for a nested estimate, with look-alikes in one, whatever fold they were held out in"
     few = copy(comp)
     few.train = comp.train.loc[ids]
-    if not comp.blind: comp.fingerprints(few.train) # so that they are seen once, not by each copy
+    if not comp.blind and comp.together_known is None: comp.fingerprints(few.train) # so that they are seen once, not by each copy
     return few.folds(k, seed=seed)[ids].to_numpy()
 
 def _metrics(comp, names): return [comp.metric] if names is None else [get_metric(o) for o in names]
@@ -191,9 +190,7 @@ def members(self:Ledger,
 ) -> dict:       # Predictions by id for each member: by the value of its key, a tuple where there are several
     "Predictions of each member"
     for o in by: one_of('key of members', o, _APART)
-    b = self.blocks()
-    for k,v in dict(kind=kind, what='probs', **kw).items(): b = b[b[k]==v]
-    keys = sorted(map(tuple, b[list(by)].drop_duplicates().values.tolist()))
+    keys = sorted(map(tuple, self.lines(kind=kind, what='probs', **kw)[list(by)].drop_duplicates().values.tolist()))
     return {k if len(by)>1 else k[0]: self.get(kind, **{**kw, **dict(zip(by, k))}) for k in keys}
 
 @patch
