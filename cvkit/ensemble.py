@@ -106,14 +106,12 @@ def blend(self:Ledger,
     scores = pd.DataFrame.from_dict(rows, orient='index', columns=['score','low','high']).assign(weight=[*weights,None,None])
     blend = Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)
     if keep is None: return blend
-    self.add(ids, tried['chosen' if better else 'mean of all'], run=keep, view=_BLEND)
-    if test := self.members('test', by, **kw): p = blend(test); self.add(p.index, p.values, 'test', run=keep, view=_BLEND)
+    self.add(ids, tried['chosen' if better else 'mean of all'], run=keep, view='blend')
+    if test := self.members('test', by, **kw): p = blend(test); self.add(p.index, p.values, 'test', run=keep, view='blend')
     return blend
-
-_BLEND = 'blend' # the view of what is no prediction of a model
 
 def _forget_blend(ledger, run):
     "An earlier blend of this name goes; a `CvkitError` where a model has it"
     b = ledger.blocks()
-    if (b['view'][b.run==run]!=_BLEND).any(): raise CvkitError(f"'{run}' is a run of this ledger, with predictions of a model: keep the blend under another name.")
+    if (b['view'][b.run==run]!='blend').any(): raise CvkitError(f"'{run}' is a run of this ledger, with predictions of a model: keep the blend under another name.")
     ledger.forget(0, (), run)

@@ -74,8 +74,7 @@ def expected(self:Ledger,
 ) -> Expected:
     "What share of the test rows one model has right: of each run and fold the held-out rows against what it says of the test, the mean of all"
     if comp.task!='single': raise CvkitError(f"An accuracy is expected of one label an image, and this competition has the task '{comp.task}'.")
-    b = self.blocks()
-    for k,v in dict(what='probs', **kw).items(): b = b[b[k]==v]
+    b = self.lines(what='probs', **kw)
     has = {kind: set(b.loc[b.kind==kind, ['run','fold']].itertuples(index=False, name=None)) for kind in ('valid','test')}
     if not (both := sorted(has['valid']&has['test'])): raise CvkitError(f"The ledger at {self.path} has no fold with predictions of held-out and of test rows: predict both with one model.")
     together,parts,folds = pd.Series(comp.together(duplicates=False), comp.train.index),[],[]

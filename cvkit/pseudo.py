@@ -217,7 +217,7 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
         if len(df) and len(p := by_row(learn, comp, df, views)): said[kind] = p; ledger.add(p.index, p.values, kind, fold=fold, run=run)
     if not ('test' in said and rows[['image']].equals(comp.test[['image']])): said['test'] = by_row(learn, comp, rows, views)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
-    for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS)
+    for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS, view='labels')
 
 def _graph(learn, comp, own, rows, neighbours):
     "What spreads from the training rows of `learn` over its features to the held-out rows and to `rows`"
