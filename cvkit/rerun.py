@@ -6,7 +6,7 @@
 __all__ = ['CASES', 'new_name', 'hidden_copy', 'no_network', 'dry_run']
 
 # %% ../nbs/47_rerun.ipynb #c002
-import os, re, shutil, socket, sys, time
+import os, re, shutil, socket, ssl, sys, time
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -89,21 +89,28 @@ def _write_tables(comp, path, rows, tables):
 def _host(o): return o.decode(errors='replace') if isinstance(o, (bytes,bytearray)) else o
 def _near(host): return _host(host) in (None,'','localhost','::1','0.0.0.0','::',socket.gethostname()) or re.fullmatch(r'127(\.\d+){1,3}', str(_host(host))) is not None
 
+def _peer(o):
+    "The host that a socket is connected to"
+    try: return o.getpeername()[0]
+    except OSError: return None
+
 _LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex','gethostbyaddr' # the host comes first
 _SENDS   = 'connect','connect_ex','sendto','sendmsg'        # the address comes last
+_GIVES   = 'send','sendall','sendfile'                      # to where the socket is connected
 
 @contextmanager
 def no_network():
-    "Within it a look-up of a name, or a connection or packet to another machine raises `ConnectionError`, in this process and in those that it forks, where Python opens them, not in programs that it starts and not in compiled code with sockets of its own; gives the hosts that were asked for, also where the error was caught"
-    asked,kept = [],{(o,k): getattr(o, k) for o,names in ((socket,_LOOKUPS),(socket.socket,_SENDS)) for k in names if hasattr(o, k)}
+    "Within it a look-up of a name, a connection or packet to another machine, or a word on one that was open before, raises `ConnectionError`, in this process and in those that it forks, where Python opens them, not in programs that it starts and not in compiled code with sockets of its own; gives the hosts that were asked for, also where the error was caught"
+    asked,kept = [],{(o,k): getattr(o, k) for o,names in ((socket,_LOOKUPS),(socket.socket,_SENDS+_GIVES),(ssl.SSLSocket,('sendto',*_GIVES))) for k in names if hasattr(o, k)}
     def refused(host):
         asked.append(str(_host(host)))
         raise ConnectionError(f"Something asked for the network, {asked[-1]}: the hidden rerun has none. Take it from a file.")
     def looks(f): return lambda host, *args, **kw: f(host, *args, **kw) if _near(host) else refused(host)
     def sends(f): return lambda self, *args: f(self, *args) if self.family not in (socket.AF_INET,socket.AF_INET6) or _near(args[-1][0]) else refused(args[-1][0])
-    def packs(f): return lambda self, *args: (sends(f) if len(args)>3 and args[3] else f)(self, *args) # of a socket that is connected it goes where that is
+    def gives(f): return lambda self, *args, **kw: refused(host) if self.family in (socket.AF_INET,socket.AF_INET6) and not _near(host := _peer(self)) else f(self, *args, **kw)
+    def packs(f): return lambda self, *args: (sends(f) if len(args)>3 and args[3] else gives(f))(self, *args)
     try:
-        for (o,k),f in kept.items(): setattr(o, k, looks(f) if o is socket else packs(f) if k=='sendmsg' else sends(f))
+        for (o,k),f in kept.items(): setattr(o, k, looks(f) if o is socket else packs(f) if k=='sendmsg' else gives(f) if k in _GIVES else sends(f))
         yield asked
     finally:
         for (o,k),f in kept.items(): setattr(o, k, f)
