@@ -25,14 +25,15 @@ def _rows(x):
 class Index:
     "Lists of vectors, of which those next to a query are looked through"
     def __init__(self,
-        gallery,          # Vectors (m, d), of any length but 0; may be mapped from a file
+        gallery,          # Vectors (m, d), of any length but 0, or a table of them as from a ledger; may be mapped from a file
         recall:float=.95, # Share of the `k` nearest to be found, 0 to 1
         k:int=5,          # How many neighbours that is meant for
         lists:int=None,   # Into how many lists they are dealt out; four times the square root of `m` when `None`
         sample:int=1000,  # Vectors of the gallery whose neighbours are found exactly, to measure the recall
         seed:int=0        # Of the sample
     ):
-        faiss,(m,d) = _faiss(),np.shape(gallery)
+        gallery = np.asarray(gallery)
+        faiss,(m,d) = _faiss(),gallery.shape
         if m<k+2: raise CvkitError(f"The gallery has {m} vectors, too few for an index of {k} neighbours: search exactly with `nearest`.")
         if not 0<recall<=1: raise CvkitError(f"`recall` lies from 0 to 1, not at {recall}.")
         rng,self.lists = np.random.default_rng(seed),min(lists or round(4*m**.5), max(1, m//39))

@@ -30,6 +30,8 @@ def best_threshold(
     return float((s[k]+s[k+1])/2) if k+1<len(s) else float(s[k])/2
 
 # %% ../nbs/42b_thresholds.ipynb #c008
+_MOST = 20_000_000 # numbers that a threshold for all labels is made from, of every so many rows
+
 def choose_thresholds(
     preds,       # Probabilities (rows, labels)
     y,           # 0 or 1 (rows, labels)
@@ -38,7 +40,8 @@ def choose_thresholds(
     "A threshold for each label that has enough positives, one for all others"
     preds,y = np.asarray(preds),np.asarray(y)
     if preds.shape!=y.shape or y.ndim!=2: raise CvkitError(f"Thresholds are for several labels: answers {y.shape} and predictions {preds.shape} are not both (rows, labels).")
-    common = best_threshold(preds.ravel(), y.ravel())
+    some = slice(None, None, -(-preds.size//_MOST) or 1)
+    common = best_threshold(preds[some].ravel(), y[some].ravel())
     return np.array([best_threshold(p, o) if o.sum()>=least else common for p,o in zip(preds.T, y.T)])
 
 # %% ../nbs/42b_thresholds.ipynb #1a8752b4
