@@ -16,8 +16,8 @@ from .budget import views_for
 from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
-from .run import _shares, _unopened, finish, make_learner, train_fold
-from .run_folder import Run, alone, new_folder, read_history
+from .run import _unopened, finish, make_learner, train_all
+from .run_folder import Run, alone, new_folder
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
 def _kept(run, comp, held, folder, fold):
@@ -43,9 +43,8 @@ def _one_round(comp, first, of, run, folder, rows, begun):
     if not any(map(len, labels.values())): return None,both,ledger
     there = set(ledger.blocks().fold)
     run.finished = [k for k in run.finished if k in there] # a full disk may have refused the others
-    for k,until in _shares(run, begun, [k for k in held if k not in run.finished], 1).items():
-        more,_ = comp.with_labels(labels[k], rows)
-        train_fold(run, more, held[k].reindex(more.train.index, fill_value=False), k, run.weights(), folder, ledger, read_history(folder), begun, until)
+    more = {k: comp.with_labels(labels[k], rows)[0] for k in held if k not in run.finished}
+    if failure := train_all(run, more, {k: held[k].reindex(o.train.index, fill_value=False) for k,o in more.items()}, folder, run.weights(), ledger, begun): raise failure
     for k in held: p = ledger.get('valid', fold=k); both.add(p.index, p.values, fold=k, run='round 1')
     ids,counts = comp.train.index[sum(held.values())>0],[[0]*len(held),[len(o) for o in labels.values()]]
     return _compared(comp, both, ids, [['round 0'],['round 1']], counts, comp.metric, asked['sure']),both,ledger
@@ -94,7 +93,7 @@ def pseudo_run(
     of,                 # Folder of a run whose folds are finished, or some of them
     out='submission.csv', # Where the submission is written
     rows=None,          # Rows without a label, by id, with their `image`; the test rows when `None`
-    minutes:float=None, # Time for everything, one fold after the other; as long as the run had when `None`
+    minutes:float=None, # Time for everything; as long as the run had when `None`
     least:float=.8,     # As for `choose_labels`
     share:float=1.,     # As for `choose_labels`
     most:int=None,      # As for `choose_labels`

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['guess_size', 'made_for', 'guess_flip', 'guess_head', 'make_learner', 'predict_rows', 'train_fold', 'fold_alone',
-           'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish', 'submit_from', 'go_on']
+           'train_all', 'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish', 'submit_from', 'go_on']
 
 # %% ../nbs/61_run.ipynb #c002
 import math, os, shutil, time
@@ -301,14 +301,14 @@ def _dealer(devices):
     if devices in ('ray',['ray']): cluster = Cluster(); return cluster.at_once,cluster
     return len(devices),partial(in_processes, devices=devices)
 
-def _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun):
-    "`fold_alone` for the folds `todo`; the first exception of one, if there is any"
-    history,calls = read_history(folder),{}
+def _side_by_side(run, comps, held, folder, at_once, dealer, weights, ledger, begun):
+    "`fold_alone` for the folds of `comps`; the first exception of one, if there is any"
+    todo,history,calls = list(comps),read_history(folder),{}
     for fold,share in _shares(run, begun, todo, at_once).items():
         part = replace(run, part=f'_{fold}')
         if part.save(folder)!=folder/f'run_{fold}.json': raise CvkitError(f"Nothing can be written to {folder}: free some space.")
         if rows := [o for o in history if o['fold']==fold]: write_somewhere(folder/f'history{part.part}.csv', pd.DataFrame(rows).to_csv(index=False))
-        calls[f'fold {fold}'] = dict(comp=comp, folder=folder, fold=fold, valid=fold_of==fold, weights=weights, ledger=ledger, since=time.time()-(time.monotonic()-begun), share=share, at_once=min(at_once, len(todo)))
+        calls[f'fold {fold}'] = dict(comp=comps[fold], folder=folder, fold=fold, valid=held[fold], weights=weights, ledger=ledger, since=time.time()-(time.monotonic()-begun), share=share, at_once=min(at_once, len(todo)))
     print(f"Folds {', '.join(map(str, todo))} on {at_once} devices, each in a process of its own.", flush=True)
     found = dealer('cvkit.run.fold_alone', calls, said=partial(print, flush=True))
     join_parts(run, folder)
@@ -316,30 +316,39 @@ def _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, le
     return next((o for o in found.values() if isinstance(o, BaseException)), None)
 
 # %% ../nbs/61_run.ipynb #ce8ddda
+def train_all(
+    run,    # A `Run`
+    comps,  # The `Competition` of each fold that is to be trained, by its number
+    held,   # Whether a training row of it is held out, by id, for each
+    folder, weights, ledger, begun # As in `train_fold`
+):          # The first exception of one, if there is any
+    "`train_fold` for several folds, side by side where there are several devices, else one after the other"
+    if not comps: return
+    devices,todo,comp = run.asked.get('devices'),list(comps),next(iter(comps.values()))
+    with sigterm_heard():
+        at_once,dealer = _dealer(devices or all_devices())
+        if at_once>1 and run.asked['folds']==1: print(f"One of {at_once} cards is used: --folds {n_parts(comp)} trains as many models, {at_once} at a time.")
+        room_for_tables(run, comp, folder, len(todo), 1 if isinstance(dealer, Cluster) else min(at_once, len(todo)))
+        if devices or min(len(todo), at_once)>1: return _side_by_side(run, comps, held, folder, at_once, dealer, weights, ledger, begun)
+        history = read_history(folder)
+        return _in_turn(run, begun, todo, lambda fold, share: train_fold(run, comps[fold], held[fold], fold, weights, folder, ledger, history, begun, share))
+
 def train_folds(
     run, comp, # As in `train_fold`
     folder,    # Run folder
     begun      # `time.monotonic()` at which the run began
 ) -> Path:     # `folder`
     "Train and predict the folds that are not finished, then submit what there is, also after a failure"
-    asked, failure, n = run.asked, None, run.asked['folds']
     if chip().kind=='xla': run.warn("this session has a TPU, which a run does not use: it trains on the processor. Take a session with a GPU, or `learn.to_tpu()` in a notebook of your own")
     weights, fold_of, ledger = run.weights(), run.folds(comp, folder), comp.ledger(folder/'ledger')
     run.keep_folds(comp, folder, fold_of)
     run.seconds.setdefault('check and split', time.monotonic()-begun)
-    todo, history = [k for k in range(n) if k not in run.finished], read_history(folder)
-    try:
-        with sigterm_heard():
-            at_once,dealer = _dealer(asked.get('devices') or all_devices())
-            if todo: room_for_tables(run, comp, folder, len(todo), 1 if isinstance(dealer, Cluster) else min(at_once, len(todo)))
-            if at_once>1 and n==1: print(f"One of {at_once} cards is used: --folds {n_parts(comp)} trains as many models, {at_once} at a time.")
-            if todo and asked.get('devices') or min(len(todo), at_once)>1:
-                failure = _side_by_side(run, comp, folder, at_once, dealer, todo, fold_of, weights, ledger, begun)
-            else: failure = _in_turn(run, begun, todo, lambda fold, share: train_fold(run, comp, fold_of==fold, fold, weights, folder, ledger, history, begun, share))
+    todo = [k for k in range(run.asked['folds']) if k not in run.finished]
+    try: failure = train_all(run, dict.fromkeys(todo, comp), {k: fold_of==k for k in todo}, folder, weights, ledger, begun)
     except (KeyboardInterrupt, Exception) as e: failure = e
     run.used = time.monotonic()-begun
     run.seconds['train and predict'] = run.used-run.seconds['check and split']
-    return finish(run, comp, ledger, folder, asked['out'], failure)
+    return finish(run, comp, ledger, folder, run.asked['out'], failure)
 
 # %% ../nbs/61_run.ipynb #c030
 _GRAVE = 'no test image is found','label of the sample is no class','label of the sample is no folder' # problems that are told once more
