@@ -67,8 +67,8 @@ def affordable(
     least:int=96, # The smallest side, pixels
     keeps:bool=True # Whether images may be kept decoded
 ) -> tuple:
-    "The largest side of images, `size` or in steps of 32 less, at which there is time for all, and what `seconds_per_image` says of it"
-    sides = [*range(size, least-1, -32)][::-1] or [size]
+    "The largest side of images, `size` or some steps less, at which there is time for all, and what `seconds_per_image` says of it"
+    sides = [*range(size, least-1, -learn.model[0].step)][::-1] or [size]
     side,fits,fails = next((s for s in sides if s>=128), sides[-1]),None,math.inf
     while side:
         set_size(learn.dls, Plan.default(side, step=learn.model[0].step)[1].size, side)

@@ -45,7 +45,7 @@ def _parser():
     return p
 
 # %% ../nbs/62_cli.ipynb #6ac5997e
-_BESIDE = dict(pseudo=('minutes','out','resume'), resume=('minutes','out','devices'), from_run=('out',))
+_BESIDE = dict(pseudo=('minutes','out','resume','devices'), resume=('minutes','out','devices'), from_run=('out',))
 
 def _surplus(kws):
     "What is wrong with arguments beside a run folder, if anything is"

@@ -213,27 +213,28 @@ def guess_form(
     return 'label', "one column; of probabilities if the metric wants them, as auc does" if len(classes)==2 and pd.api.types.is_numeric_dtype(values) and values.nunique()==1 else "one column"
 
 # %% ../nbs/03_data.ipynb #c036
-_GROUP    = 'patient|subject|person|site|burst|group|location|camera|session|sequence|series'
+_PEOPLE   = 'patient|subject|person'
+_GROUP    = _PEOPLE+'|site|burst|group|location|camera|session|sequence|series'
 _NUMBERED = 'id','uid','instance','name','no','num','number','code','key'
 _FOLD     = .2 # Share of the rows
 
-def _names_group(column):
+def _names_group(column, names=_GROUP):
     "Whether the last word is one of a group, but for words such as id"
     words = [o.lower() for o in re.findall('[A-Z]?[a-z]+|[A-Z]+', column)]
     while words and words[-1] in _NUMBERED: words.pop()
-    return bool(words) and re.fullmatch(f'({_GROUP})s?', words[-1]) is not None
+    return bool(words) and re.fullmatch(f'({names})s?', words[-1]) is not None
 
 def guess_group(
     train, # Table
     known  # Columns that are something else
 ):
-    "The column whose rows must stay together in a fold, or None: of those named like one that with the most groups, none of which may hold more rows than a fold"
+    "The column whose rows must stay together in a fold, or None: of those named like one, whose values all have fewer rows than a fold, one of people, else that with the fewest groups, since others may lie within them"
     sizes = {c: train[c].value_counts() for c in train if c not in known and _names_group(c)}
     sizes = {c: n for c,n in sizes.items() if 5<=len(n)<len(train)}
-    if not sizes: return None, "no column is named like one"
-    c = max(sizes, key=lambda c: len(sizes[c]))
-    if (most := sizes[c].max()/len(train))>_FOLD: return None, f"'{c}' is named like one, but {most:.0%} of the rows have one value: give it as `group` where they must not be parted"
-    return c, f"by its name, {len(sizes[c])} groups"
+    small = {c: len(n) for c,n in sizes.items() if n.max()<=_FOLD*len(train)}
+    if small: c = min(small, key=lambda c: (not _names_group(c, _PEOPLE), small[c])); return c, f"by its name, {small[c]} groups"
+    for c,n in sizes.items(): return None, f"'{c}' is named like one, but {n.max()/len(train):.0%} of the rows have one value: give it as `group` where they must not be parted"
+    return None, "no column is named like one"
 
 # %% ../nbs/03_data.ipynb #c039
 class Competition:

@@ -19,7 +19,7 @@ from .callback.guard import NaNGuard
 from .callback.ema import EMA
 from .callback.microbatch import in_parts, MicroBatch, whole_again
 from .callback.mix import Mix
-from .callback.resume import all_random, data_of, differences, packed, read_state, Resume, set_all_random
+from .callback.resume import all_random, data_of, differences, packed, read_state, Resume, set_all_random, settings_of
 from .callback.soup import way
 from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewhere
 from .dials import set_bs, set_size
@@ -85,10 +85,10 @@ def _begun(f):
 
 def _begin(learn, plan, runner, folder):
     "The plan as it will run, after its head start, its slots, and what was asked for; what `folder` holds of it is not done again"
-    asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()}, data=data_of(learn.dls))
+    asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()}, **(dict(data=data_of(learn.dls), settings=settings_of(learn)) if folder else {}))
     f = folder and Path(folder)/'begun.pt'
     if agreed(learn, bool(folder and f.exists())) and (o := _begun(f)):
-        if diff := differences(o['asked'], packed(asked)): raise CvkitError(f"{folder} is of another plan, model or data: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
+        if diff := differences(o['asked'], packed({k: v for k,v in asked.items() if k in o['asked']})): raise CvkitError(f"{folder} is of another plan, model or data: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
         return Plan.from_json(o['timed']),[Slot(**s) for s in o['slots']],asked
     _rehearse(learn, plan)

@@ -65,7 +65,7 @@ class Ledger:
         kind:str='valid',  # 'valid', 'test' or 'train'
         fold:int=0,        # Which fold's model
         run:str='',        # Which training
-        view:str='identity', # Which view of the images
+        view:str='identity', # Which view of the images; 'blend' or 'labels' for what is made of predictions
         size:int=0,        # Side of the images, pixels; 0 where it is not told
         epoch:int=-1,      # After which epoch; of a row that is there twice the latest counts
         what:str='probs'   # 'probs' or 'embedding'

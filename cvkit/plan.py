@@ -128,6 +128,7 @@ class Plan(list):
     "Phases in the order in which they run"
     def __getitem__(self, i): return Plan(super().__getitem__(i)) if isinstance(i, slice) else super().__getitem__(i)
     def __add__(self, more): return Plan([*self, *more])
+    def __radd__(self, first): return Plan([*first, *self])
     def __repr__(self): return self.table().to_string(na_rep='')
     def table(self):
         "One row a phase, without the columns that none of them uses"

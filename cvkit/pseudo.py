@@ -75,6 +75,7 @@ def with_labels(self:Competition,
     more.index = pd.Index([f'pseudo:{i}'+(f':{n}' if n else '') for i,n in zip(chosen.index, nth)], name=self.train.index.name)
     if more.index.isin(self.train.index).any(): raise CvkitError("Some of these rows have a label of this kind already: give all new ones at once.")
     new = copy(self)
+    new.together_known = None
     new.train = pd.concat([self.train, more.reindex(columns=self.train.columns)])
     return new,pd.Series(np.r_[np.ones(len(self.train)),chosen.weight], new.train.index)
 

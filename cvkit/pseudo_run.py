@@ -17,7 +17,7 @@ from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
 from .run import _unopened, finish, make_learner, train_all
-from .run_folder import Run, alone, new_folder
+from .run_folder import Run, alone, join_parts, new_folder
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
 def _kept(run, comp, held, folder, fold):
@@ -53,8 +53,8 @@ def _one_round(comp, first, of, run, folder, rows, begun):
 def _settle(best, comp, first, of, run, folder, both, ledger):
     "What the round that stays has said and learned becomes that of the run in `folder`"
     if not best:
-        for f in [*of.glob('model_*.pth'), *(of/o for o in ('history.csv','plan.json','plan.png'))]:
-            if f.exists(): shutil.copy(f, folder)
+        for f in folder.glob('plan*'): f.unlink()
+        for f in [*of.glob('model_*.pth'), *of.glob('plan*'), *of.glob('history.csv')]: shutil.copy(f, folder)
         run = replace(run, **{k: getattr(first, k) for k in ('sizes','mirrored','reads','views','kept','training','timed','finished')})
         ledger = comp.ledger(folder/'ledger_0')
         for k in first.finished:
@@ -99,7 +99,8 @@ def pseudo_run(
     most:int=None,      # As for `choose_labels`
     neighbours:int=5,   # As for `pseudo_rounds`
     sure:float=.5,      # As for `pseudo_rounds`
-    resume=None,        # Folder of such a round that was stopped: it goes on; only `minutes` (in all) and `out` may be others
+    resume=None,        # Folder of such a round that was stopped: it goes on; only `minutes` (in all), `out` and `devices` may be others
+    devices=None,       # As for `cvkit_run`; those of the run when `None`
     begun:float=None,   # `time.monotonic()` from which on the minutes count; now when `None`
     allowed:bool=False  # The rules allow labels on these rows
 ) -> Path:              # The folder of a run with the round that stays
@@ -116,7 +117,8 @@ def pseudo_run(
     again = f"cvkit_run {comp.path} --pseudo {of} --resume {folder} --out {out}" if own else f"the same call with resume='{folder}'"
     with alone(folder):
         run = Run.load(folder)
-        if resume is not None: run.asked['minutes'] = run.used/60+in_session((minutes or run.asked['minutes'])-run.used/60)
+        if devices is not None: run.asked['devices'] = devices
+        if resume is not None: join_parts(run, folder); run.asked['minutes'] = run.used/60+in_session((minutes or run.asked['minutes'])-run.used/60)
         run.asked['out'],begun,ledger,best = str(out),begun-run.used,comp.ledger(folder/'ledger'),run.asked.get('best')
         try:
             if not ledger.path.exists():

@@ -249,7 +249,7 @@ def _curves(folder):
     return _picture(fig, folder/'history.png')
 
 def _errors(folder): return _picture(plot_errors(read_oof(folder)), folder/'errors.png')
-def _plan(folder): return _img((folder/'plan.png').read_bytes(), 'plan')
+def _plan(folder): return _img(min([*folder.glob('plan_*.png'), folder/'plan.png'], key=lambda o: (not o.exists(), len(o.name))).read_bytes(), 'plan')
 
 def _confusion(folder):
     rows = read_oof(folder)

@@ -87,11 +87,11 @@ def _write_tables(comp, path, rows, tables):
 
 # %% ../nbs/47_rerun.ipynb #c010
 def _host(o): return o.decode(errors='replace') if isinstance(o, (bytes,bytearray)) else o
-def _near(host): return _host(host) in (None,'','localhost','::1','0.0.0.0','::',socket.gethostname()) or re.fullmatch(r'127(\.\d+){1,3}', str(_host(host))) is not None
+def _near(host): return _host(host) in (None,'','localhost','::1','0.0.0.0','::',socket.gethostname()) or re.fullmatch(r'(::ffff:)?127(\.\d+){1,3}', str(_host(host))) is not None
 
 def _peer(o):
-    "The host that a socket is connected to"
-    try: return o.getpeername()[0]
+    "The host that a socket is connected to, `None` where it is this machine"
+    try: host = o.getpeername()[0]; return None if host==o.getsockname()[0] else host
     except OSError: return None
 
 _LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex','gethostbyaddr' # the host comes first

@@ -8,6 +8,7 @@ __all__ = ['guess_size', 'made_for', 'guess_flip', 'guess_head', 'make_learner',
 
 # %% ../nbs/61_run.ipynb #c002
 import math, os, shutil, time
+from traceback import clear_frames
 from contextlib import nullcontext
 from copy import copy
 from dataclasses import replace
@@ -42,8 +43,9 @@ from .submit import check_submission, expected_ids, submission, write_submission
 def guess_size(
     comp,         # A `Competition`
     most:int=224, # The largest side to choose, pixels, such as what the weights were made for
-    n:int=64      # Images to look at
-) -> int:         # A multiple of 32
+    n:int=64,     # Images to look at
+    step:int=32   # The side is a multiple of it
+) -> int:         # 96 at least
     "`most`, or less when the images are smaller than two thirds of it"
     sides, images = [], comp.items(comp.train).image
     for p in images.sample(min(n, len(images)), random_state=0):
@@ -51,14 +53,14 @@ def guess_size(
             with Image.open(p) as im: sides.append(min(im.size))
         except Exception: continue # what is wrong with it is told by the check
     side = np.median(sides) if sides else most
-    return most if side >= 2*most/3 else int(np.clip(round(side/32)*32, 96, most))
+    return most if side >= 2*most/3 else int(np.clip(round(side/step)*step, -(-96//step)*step, most))
 
 def made_for(
     body # A `cvkit.backbone.Body`
 ) -> int:
-    "Side of the images that its weights were tested with, 224 pixels at least and in steps of 32; that of a body that takes one size only"
+    "Side of the images that its weights were tested with, 224 pixels at least and in steps of 32, or of what patches ask for; that of a body that takes one size only"
     tested = getattr(body.model, 'pretrained_cfg', {}).get('test_input_size') or body.cfg['input_size']
-    return body.native[0] if body.fixed else max(224, max(tested)//32*32)
+    return body.native[0] if body.fixed else max(224, max(tested))//body.step*body.step
 
 def guess_flip(
     comp,    # A `Competition`
@@ -287,13 +289,15 @@ def _shares(run, begun, todo, at_once):
     return {fold: done+(1-done)*(i//at_once+1)/rounds for i,fold in enumerate(todo)}
 
 def _in_turn(run, begun, todo, train):
-    "`train` called with each fold of `todo` and its share of the minutes; the first exception of one, if there is any, when the others have had their turn"
+    "`train` called with each fold of `todo` and its share of the minutes; the first exception of one, if there is any, when the others have had their turn. A mistake that the first of all tells is raised: the others would tell it as well"
     failure = None
     for fold,share in _shares(run, begun, todo, 1).items():
         try: train(fold, share)
         except Exception as e:
+            if isinstance(e, CvkitError) and not run.finished: raise
+            clear_frames(e.__traceback__) # or the learner of this fold keeps its memory
             failure = failure or e
-            if len(todo)>1: run.warn(f"fold {fold} ended early by {type(e).__name__}: {e}")
+            if len(todo)>1: run.warn(f"ended early in fold {fold} by {type(e).__name__}: {e}")
     return failure
 
 def _dealer(devices):
@@ -327,7 +331,6 @@ def train_all(
     devices,todo,comp = run.asked.get('devices'),list(comps),next(iter(comps.values()))
     with sigterm_heard():
         at_once,dealer = _dealer(devices or all_devices())
-        if at_once>1 and run.asked['folds']==1: print(f"One of {at_once} cards is used: --folds {n_parts(comp)} trains as many models, {at_once} at a time.")
         room_for_tables(run, comp, folder, len(todo), 1 if isinstance(dealer, Cluster) else min(at_once, len(todo)))
         if devices or min(len(todo), at_once)>1: return _side_by_side(run, comps, held, folder, at_once, dealer, weights, ledger, begun)
         history = read_history(folder)
@@ -344,6 +347,7 @@ def train_folds(
     run.keep_folds(comp, folder, fold_of)
     run.seconds.setdefault('check and split', time.monotonic()-begun)
     todo = [k for k in range(run.asked['folds']) if k not in run.finished]
+    if run.asked['folds']==1 and not run.asked.get('devices') and (n := len(all_devices()))>1: print(f"One of {n} cards is used: --folds {n_parts(comp)} trains as many models, {n} at a time.")
     try: failure = train_all(run, dict.fromkeys(todo, comp), {k: fold_of==k for k in todo}, folder, weights, ledger, begun)
     except (KeyboardInterrupt, Exception) as e: failure = e
     run.used = time.monotonic()-begun
@@ -391,8 +395,9 @@ def cvkit_run(
     print(comp)
     _fits(comp)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size, guess_head(comp), guess_flip(comp) if flip is None else flip)
-    native = made_for(timm_body(arch, run.weights(), size=size)) # weights that are not there are told now
-    run.size = size or guess_size(comp, native)
+    body = timm_body(arch, run.weights(), size=size) # weights that are not there are told now
+    run.size = size or guess_size(comp, made_for(body), step=body.step)
+    del body
     folder = new_folder(out, comp.path.name)
     took = seconds_to_open(comp)
     run.blind = took>6*asked['minutes']

@@ -63,7 +63,7 @@ class Run:
             return comp.folds(n_parts(comp) if n==1 else n, seed=self.asked['seed'])
         had = pd.read_csv(f, index_col=0, dtype=str, keep_default_na=False, encoding_errors='surrogateescape').reindex(comp.train.index)
         if len(new := had.index[had.fold.isna()]): raise CvkitError(f"The training rows are not those of '{folder}': its folds.csv lacks {len(new)} of them, such as '{new[0]}'. Train anew.")
-        comp.together_known = had.together.astype(int)
+        if 'together' in had: comp.together_known = had.together.astype(int)
         return had.fold.astype(int)
     def keep_folds(self, comp, folder, fold):
         "Write the `fold` of each training row where there is none yet, and which rows belong together"

@@ -122,6 +122,7 @@ def bound(self:Competition,
     if chain.any(): print(f"{len(set(a[chain])|set(b[chain]))} rows stay apart: they hang together by chains of twins, too long to be one thing. Give pairs that are more alike.")
     part,size = parted(np.r_[a[~chain],np.flatnonzero(marks>=0)], np.r_[b[~chain],n+marks[marks>=0]])
     out = copy(self)
+    out.together_known = None
     out.own_group = getattr(self, 'own_group', self.group) # for `config`: no file has the new column
     named = pd.Series([f'{column} {o}' if many>1 else None for o,many in zip(part, size)], ids, dtype=object)
     out.group,out.train = column,self.train.assign(**{column: named.reindex(self.train.index)})

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['random_states', 'set_random_states', 'all_random', 'set_all_random', 'batches_from', 'packed', 'attributes',
-           'unpacked', 'set_attributes', 'lasting', 'put_back', 'fit_state', 'set_fit_state', 'data_of', 'sign',
-           'differences', 'state_files', 'read_state', 'write_state', 'Stopped', 'stop_signals', 'whole_state',
+           'unpacked', 'set_attributes', 'lasting', 'put_back', 'fit_state', 'set_fit_state', 'data_of', 'settings_of',
+           'sign', 'differences', 'state_files', 'read_state', 'write_state', 'Stopped', 'stop_signals', 'whole_state',
            'set_whole_state', 'Resume']
 
 # %% ../../nbs/37_callback.resume.ipynb #c002
@@ -215,7 +215,9 @@ def data_of(
     "Rows, what they are, and how many make a batch, by loader"
     return [dict(rows=getattr(dl, 'n', None), items=_items(dl), bs=getattr(dl, 'bs', None)) for dl in dls.loaders]
 
-def _settings(learn):
+def settings_of(
+    learn # A `Learner`
+) -> dict:
     "What makes a fit another one beside model and data: numbers and names of its losses, dropout, and the optimizer"
     losses = [{'class': getattr(o, '__name__', type(o).__name__), **{k: v for k,v in sorted(getattr(o, '__dict__', {}).items()) if isinstance(v, (int,float,str)) and k!='training' and k[0]!='_'}} for o in loss_parts(learn.loss_func)]
     return dict(losses=losses, optimizer=getattr(learn.opt_func, '__name__', type(learn.opt_func).__name__), dropout=[m.p for m in learn.model.modules() if isinstance(m, _DropoutNd)])
@@ -227,7 +229,7 @@ def sign(
     "What the fit is about, as nested dictionaries"
     scheds = _schedule(learn)
     hypers = [{k: h[k] for k in ('lr','wd') if k in h and k not in scheds} for h in learn.opt.hypers]
-    return packed(dict(about=about, epochs=learn.n_epoch, data=data_of(learn.dls), settings=_settings(learn), classes=[str(o) for o in getattr(learn.dls, 'vocab', None) or []], callbacks=sorted(lasting(learn)), hypers=hypers, schedule=scheds,
+    return packed(dict(about=about, epochs=learn.n_epoch, data=data_of(learn.dls), classes=[str(o) for o in getattr(learn.dls, 'vocab', None) or []], callbacks=sorted(lasting(learn)), hypers=hypers, schedule=scheds,
                        groups=[len(g) for g in learn.opt.param_lists], model={k: tuple(v.shape) for k,v in learn.model.state_dict().items()}))
 
 # %% ../../nbs/37_callback.resume.ipynb #c028
@@ -377,6 +379,7 @@ def _first(self:Resume):
     learn,state = self.learn,read_state(self.folder)
     if hasattr(learn, 'data_parallel'): learn.data_parallel.wait() # before one of them writes
     if not state or state['fit_no']<self.fit_no: self.write(0, 0); return 0
+    if 'signs' not in state: raise CvkitError(f"The state in {self.folder} is of an earlier version: go on with that one, or take another folder.")
     if diff := differences(state['signs'][self.fit_no], self.signs[-1]):
         raise CvkitError(f"The state in {self.folder} is of another fit: {'; '.join(diff[:3])}{f' and {len(diff)-3} more' if len(diff)>3 else ''}. Take another folder, or remove that one.")
     if state['fit_no']>self.fit_no: learn.model.load_state_dict(state['fit']['model']); return learn.n_epoch # an earlier fit of the same learner
@@ -391,6 +394,7 @@ def _epochs(self:Resume):
     "In the place of `Learner._do_fit`"
     learn = self.learn
     if hasattr(learn, 'lr_finder'): return type(learn)._do_fit(learn)
+    if self.fit_no<0: self.about = dict(self.about, settings=settings_of(learn)) # a loss may have other numbers when it has trained
     self.fit_no,self.signs,self.told,self.written = self.fit_no+1,[*self.signs, sign(learn, self.about)],None,time.monotonic()
     self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
     first = self._first()
