@@ -90,13 +90,14 @@ def _begin(learn, plan, runner, folder):
     if agreed(learn, bool(folder and f.exists())) and (o := _begun(f)):
         if diff := differences(o['asked'], packed({k: v for k,v in asked.items() if k in o['asked']})): raise CvkitError(f"{folder} is of another plan, model or data: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
         learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
+        if o.get('precision')=='fp32' and hasattr(learn.model, 'precision'): learn.model.precision = 'fp32' # as its head start found out
         return Plan.from_json(o['timed']),[Slot(**s) for s in o['slots']],asked
     _rehearse(learn, plan)
     _start(learn, plan, runner)
     left = runner.ends-runner.clock()
     if any(p.epochs is None for p in plan.trained) or len(plan.trained)>1 and math.isfinite(left): plan,slots = agreed(learn, plan.in_slots(learn, left, runner.valid))
     else: slots = [Slot() for _ in plan.trained]
-    if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), slots=[asdict(s) for s in slots], model=learn.model.state_dict(), runner=runner.state_dict(), random=all_random(learn.dls))), h))
+    if folder and not rank_distrib(): write_somewhere(f, lambda h: torch.save(packed(dict(asked=asked, timed=plan.to_json(), slots=[asdict(s) for s in slots], model=learn.model.state_dict(), precision=getattr(learn.model, 'precision', None), runner=runner.state_dict(), random=all_random(learn.dls))), h))
     return plan,slots,asked
 
 # %% ../nbs/38c_fit.ipynb #c044

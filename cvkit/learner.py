@@ -119,6 +119,10 @@ class ScaledLoss(MixedPrecision):
     "The loss scaling of fastai's `MixedPrecision` for a model that enters autocast by itself. Fastai's own stays in it after an error or an interrupt in a forward pass, and what is trained later in this process computes with copies of old weights"
     def before_batch(self): pass
     def after_loss(self): pass
+    def before_fit(self):
+        if not self.learn.lock.locked(): super().before_fit() # it is locked in a `validate` inside a fit
+    def after_fit(self):
+        if not self.learn.lock.locked(): super().after_fit()
     def before_step(self): # without a list of scales, for each of which a card would be waited for
         self.skipped = True
         self.scaler.step(self)
@@ -253,8 +257,18 @@ def outputs(
     with interrupts_heard(), in_parts(learn.model):
         for b in bar(dl):
             x = inputs(learn, b)
-            for k,f in functions.items(): found[k].add(f(*x).float())
+            for k,f in functions.items(): found[k].add(_finite(learn.model, f, x).float())
     return {k: o.whole().numpy() for k,o in found.items()}
+
+def _finite(model, f, x):
+    "What `f` makes of `x`; where that is not finite in half precision, `model` computes in fp32 from here on"
+    out = f(*x)
+    if getattr(model, 'precision', 'fp32')=='fp32' or out.isfinite().all() or not all(o.isfinite().all() for o in x if o.is_floating_point()): return out
+    half,model.precision = model.precision,'fp32'
+    again = f(*x)
+    if again.isfinite().all(): warn(f"Features in {half} are not finite: this model computes in fp32 from here on."); return again
+    model.precision = half
+    return out
 
 def predict_all(
     learners:dict,      # Learners by name, whose loaders read images alike

@@ -136,9 +136,10 @@ def margin_losses(
 # %% ../nbs/22_margins.ipynb #c040
 class WithinBatch(Callback):
     "What is changed for a training batch, and put back when it ends in whatever way"
-    run_valid = False
+    run_valid,pending = False,None # `pending`: gradients that wait for a step
     def before_fit(self): self.learn.one_batch = partial(_one_batch, self.learn)
-    def after_fit(self): self.learn.__dict__.pop('one_batch', None)
+    def after_fit(self):
+        if not self.learn.lock.locked(): self.learn.__dict__.pop('one_batch', None) # it is locked in a `validate` inside a fit
     def put_back(self): "Undo what was done to this batch, if it is not undone"
 
 def _one_batch(learn, i, b):
@@ -245,7 +246,7 @@ class PartialFC(WithinBatch):
         self.rate,self.seed,self.rows,self.pending = rate,seed,None,None
     def before_fit(self):
         super().before_fit()
-        self.pending = None
+        if not self.learn.lock.locked(): self.pending = None
     def before_train(self): # predictions need no optimizer
         layers,losses = [m for m in self.model.modules() if isinstance(m, CosineLinear)],margin_losses(self.loss_func)
         if (found := (len(layers),len(losses)))!=(1,1):
@@ -260,7 +261,8 @@ class PartialFC(WithinBatch):
         self.margin_loss.drawn,self.learn.yb = drawn,(torch.searchsorted(drawn, y),)
     def before_step(self):
         if self.pending is None: return
-        (rows,grad),self.pending = _summed(self.pending, (self.rows.rows, self.rows.part.grad)),None
+        pending,self.pending = [o.to(self.rows.rows.device) for o in self.pending],None # of a fit that goes on they lie on the CPU
+        rows,grad = _summed(pending, (self.rows.rows, self.rows.part.grad))
         self.rows.put_back(); self.rows = Rows(self.layer, self.opt, rows, grad)
     def after_step(self): self.rows.part.grad = None; self.put_back()
     def put_back(self):

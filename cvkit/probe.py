@@ -21,6 +21,11 @@ def _each_loss(learn):
     loss.reduction = 'none'
     return loss
 
+def _seen(losses, y):
+    "`losses` (n, labels), and nothing where a label is NaN, which is none"
+    y = y.as_subclass(torch.Tensor)
+    return losses.where(~y.reshape(losses.shape).isnan(), 0.) if y.is_floating_point() and y.isnan().any() and y.numel()==losses.numel() else losses
+
 @torch.no_grad()
 def held_out_losses(
     learn,   # A `Learner` whose head fits
@@ -33,7 +38,7 @@ def held_out_losses(
     for b in learn.dls.valid:
         x,*columns = inputs(learn, b)
         y = b[1+len(columns)]
-        for view,o in zip(views, out): o.append(loss(learn.model(view(x), *columns), y).as_subclass(torch.Tensor).reshape(len(y), -1).mean(1).cpu())
+        for view,o in zip(views, out): o.append(_seen(loss(learn.model(view(x), *columns), y).as_subclass(torch.Tensor).reshape(len(y), -1), y).mean(1).cpu())
         if (seen := seen+len(y))>=n: break
     return [torch.cat(o)[:n] for o in out]
 

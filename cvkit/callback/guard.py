@@ -16,6 +16,8 @@ from torch.nn.utils import get_total_norm
 from .ema import EMA
 from .light import Light
 from ..core import CvkitError
+from ..losses import BinaryCrossEntropy
+from ..margins import loss_parts, WithinBatch
 
 # %% ../../nbs/32c_callback.guard.ipynb #c005
 def held(
@@ -88,10 +90,13 @@ class NaNGuard(Light):
     @property
     def gave_up(self): return max(self.used, self.corrupt)>self.tries # it has stopped the fit
     def before_fit(self):
+        if self.learn.lock.locked(): return # a validation inside a fit
         self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds')) # a rate finder wants to see the loss explode
         self.put_rates(); self.begin()
     def before_batch(self):
         self.tidy(); self.skipped = False
+        if self.good is None: self.keep()
+    def before_train(self): # where all classes are in their place
         if self.good is not None: return
         if name := not_finite(held(self.learn)): raise CvkitError(f"{name} is not finite before the first batch: begin with weights that are.")
         self.keep()
@@ -100,7 +105,8 @@ class NaNGuard(Light):
         self.found = self.rates()
         self.opt.set_hyper('lr', [lr*self.share for lr in self.found]); self.left = self.rates()
     def after_cancel_step(self): self.skipped = True
-    def after_fit(self): self.tidy(); self.good = None
+    def after_fit(self):
+        if not self.learn.lock.locked(): self.tidy(); self.good = None
     def __setattr__(self, name, value):
         if name=='learn' and value is None: self.put_rates(); self.good = self.spare = None # after an interrupt
         super().__setattr__(name, value)
@@ -131,8 +137,9 @@ def running(self:NaNGuard):
 
 @patch
 def forget(self:NaNGuard):
-    "The next batch begins from a new good state"
-    self.good,self.since,self.due,self.spare = None,0,0,None
+    "This is the good state, whatever was before"
+    self.spare = None
+    self.keep()
 
 @patch
 def keep(self:NaNGuard):
@@ -149,6 +156,8 @@ def look(self:NaNGuard):
 @patch
 def back(self:NaNGuard):
     "To the good state"
+    if hasattr(self.learn, 'accumulate'): self.learn.accumulate.drop()
+    for cb in self.learn._grab_cbs(WithinBatch): cb.pending = None
     go_back(self.learn, self.good['state'])
     (self.recent,self.level),self.smooth,self.due = self.good['losses'],self.good['smooth'],0
 
@@ -156,7 +165,8 @@ def back(self:NaNGuard):
 def hit(self:NaNGuard):
     "Whether images or targets are not finite, of any process where there are several"
     memory = getattr(self.learn, 'from_memory', None) # in the place of images
-    seen = [*self.learn.xb, *self.learn.yb, *([memory.now] if memory and memory.read else [])]
+    masked = any(isinstance(o, BinaryCrossEntropy) for o in loss_parts(self.learn.loss_func)) # a target that is NaN is none
+    seen = [*self.learn.xb, *([] if masked else self.learn.yb), *([memory.now] if memory and memory.read else [])]
     return self.anywhere(not_finite(dict(enumerate(seen))) is not None)
 
 @patch
@@ -201,13 +211,14 @@ def lost(self:NaNGuard, loss, scaled):
 
 @patch
 def after_batch(self:NaNGuard):
+    for cb in self.learn._grab_cbs(WithinBatch): cb.put_back()
     with torch._C.DisableTorchFunctionSubclass(): loss = self.loss.detach().mean().item() # `Recorder` waits for it as well
     scaler = getattr(self.learn, 'scaler', None)
     scaled = bool(scaler) and scaler.is_enabled()
     self.since,self.due = self.since+1,self.due+1
     if not math.isfinite(loss): return self.lost(loss, scaled)
     self.row = self.corrupt = 0
-    if scaled and self.skipped and scaler.get_scale()<1: return self.bad("gradients are not finite")
+    if scaled and self.skipped and scaler.get_scale()*max(1, abs(loss))<1: return self.bad("gradients are not finite") # those of a loss of millions, of prices for instance, ask for a scale below 1
     if self.level is None: self.first = self.recent = self.level = loss
     self.recent += .02*(loss-self.recent); self.level += .002*(loss-self.level)
     self.calm = max(loss, self.recent)<=self.level+max(abs(self.level), abs(self.first))
@@ -239,5 +250,6 @@ def state_dict(self:NaNGuard):
 
 @patch
 def load_state_dict(self:NaNGuard, state):
-    "Go on from `state_dict`; without a good state in it, the next batch begins from one"
+    "Go on from `state_dict`; without a good state in it, from what the learner has now"
     for k,v in state.items(): setattr(self, k, v)
+    if self.good is None and self.learn: self.keep()

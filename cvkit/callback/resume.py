@@ -25,7 +25,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from .light import Light
 from .partial import FirstBatches
 from ..core import CvkitError, write_somewhere
-from ..margins import loss_parts
+from ..margins import loss_parts, WithinBatch
 
 # %% ../../nbs/37_callback.resume.ipynb #c005
 def random_states() -> dict: # Plain data and tensors, for `set_random_states`
@@ -370,6 +370,7 @@ def write(self:Resume,
     at     # Its first batch
 ):
     "Write a state, the first of several processes alone"
+    for cb in self.learn._grab_cbs(WithinBatch): cb.put_back() # what is drawn for a batch is no part of it
     if not rank_distrib(): write_state(self.folder, dict(signs=self.signs, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
     self.written = time.monotonic()
 
