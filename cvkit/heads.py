@@ -304,7 +304,7 @@ def make_head(
     layer,d = CLASSIFIERS[one_of('classifier', kind, CLASSIFIERS)],body.num_features
     if isinstance(columns, int): columns = ColumnsNet(columns)
     if columns: d += columns.n_out
-    if isinstance(neck, int): neck = Neck(d, neck)
+    if isinstance(neck, int): neck = Neck(d, neck) if neck else None
     last = layer(neck.n_out if neck else d, n_out, **kwargs)
     if samples>1: last,drop = MultiSampleDropout(last, samples, drop),0.
     parts = dict(columns=columns, neck=neck, drop=nn.Dropout(drop) if samples==1 else None, classifier=last)

@@ -93,7 +93,7 @@ def head_start(self:Learner, **kwargs):
         else: self.model.precision = half # it is the images
     parts = [m for m in head.children() if not isinstance(m, nn.Dropout)] if isinstance(head, nn.Sequential) else []
     first,*tail = parts or [head]
-    if not isinstance(first, nn.Linear) or any(True for m in tail for _ in m.parameters()): return fit_head(head, x, y, self.loss_func, device=device, **kwargs)
+    if not isinstance(first, nn.Linear) or first.bias is None or any(True for m in tail for _ in m.parameters()): return fit_head(head, x, y, self.loss_func, device=device, **kwargs)
     tail = nn.Sequential(*tail).to(device)
     layer = fit_linear(x, y, first.out_features, lambda p,t: self.loss_func(tail(p), t), device=device, **kwargs)
     first.load_state_dict(layer.state_dict())

@@ -237,6 +237,7 @@ def estimate(self:RunPlan):
     mixed = items.iloc[order] if hasattr(items, 'iloc') else items[order] if isinstance(items, np.ndarray) else [items[i] for i in order]
     estimate_stats(self.model, (inputs(self.learn, b) for b in self.dls.test_dl(mixed)))
     self.learn.head_start()
+    self.memory.kept = {} # features of other statistics
     if hasattr(self.learn, 'data_parallel'): self.learn.data_parallel.same()
 
 @patch
@@ -316,6 +317,7 @@ def after_epoch(self:RunPlan):
     if worse:
         for cb in self.learn._grab_cbs(EMA): cb.finish() # it would put its average into the model later
         self.restore()
+        self.memory.kept = {}
         self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
     if self.clock()>self.ends-self.closing(self.phase)-self.step or self.starts[-1]<=self.epoch+1<self.n_epoch: raise CancelFitException

@@ -38,6 +38,7 @@ def estimate_stats(
     for m in norms: m.reset_running_stats(); m.train()
     rows = 0
     for xs in batches:
+        if len(xs[0])==1 and rows: continue # one image has no variance where maps are of one pixel
         rows += len(xs[0])
         for m in norms: m.momentum = len(xs[0])/rows # the mean over rows
         model(*xs)
