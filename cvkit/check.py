@@ -6,6 +6,7 @@
 __all__ = ['ADVICE', 'check_tables', 'odd_sizes', 'check_images']
 
 # %% ../nbs/07_check.ipynb #c002
+import re
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from pathlib import Path
@@ -32,7 +33,9 @@ def check_tables(
         find("id is not in the sample", 'test', comp.test.index[~own.isin(asked)])
         find("id is not in the test table", 'sample', comp.sample.iloc[:,0][~asked.isin(own)])
         find("id is repeated", 'sample', comp.sample.iloc[:,0][asked.duplicated()])
-        if comp.form in ('label','ranked') and comp.classes and comp.sample.shape[1]>1 and not pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
+        if comp.form=='label' and comp.classes and comp.sample.shape[1]>1 and pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
+            if not any(re.fullmatch(r'-?\d+', o) for o in comp.classes): find("sample has numbers and labels are text", 'sample', comp.sample.iloc[:1,0].astype(str))
+        elif comp.form in ('label','ranked') and comp.classes and comp.sample.shape[1]>1 and not pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
             answers = comp.sample.iloc[:,1].dropna().drop_duplicates().astype(str)
             said = answers[~answers.isin(comp.classes)]
             if comp.form=='ranked': said = said.str.split().explode()
@@ -99,6 +102,7 @@ ADVICE = {
     "image is cut short":                          "what there is counts; get it again",
     "class without an image":                      "it can never be predicted well",
     "class with one image":                        "no fold can both learn and test it",
+    "sample has numbers and labels are text":      "text is submitted: give the `metric` where it scores probabilities, or put the numbers of the classes into the table",
     "label of the sample is no class":             "never predicted here; where it stands for what is new, see `cvkit.retrieval`",
     "no test image is found":                      "all get the shares of the labels: name the folder they lie in, or add them",
     "id is not in the sample":                     "is it the right sample?",

@@ -72,13 +72,15 @@ def find_images(
     return found
 
 # %% ../nbs/03_data.ipynb #c016
+_SUFFIX = r'(ing|s|set|data|images?|imgs?)?(?![a-z])' # behind the name of a side
+
 def folder_tables(
     tree # From `list_images`
 ):
     "Train and test tables of images in one folder per class; train is None where there are no such folders"
     rows = [tuple(f'{folder}/{n}'.removeprefix('./').split('/')) for folder,names in tree.items() for n in names]
-    tops = sorted({r[0] for r in rows if len(r)>1})
-    test_home, home = (next((t for t in tops if side in t.lower()), None) for side in ('test','train'))
+    tops,deep = (sorted({r[0] for r in rows if len(r)>n}) for n in (1,2))
+    test_home,home = (next((t for t in among if re.search(f'(?<![a-z]){side}{_SUFFIX}', t.lower())), None) for side,among in (('test',tops),('train',deep)))
     test = ['/'.join(r[1:]) for r in rows if r[0]==test_home]
     train = [r[1:] for r in rows if r[0]==home] if home else [r for r in rows if r[0]!=test_home]
     train = [('/'.join(r), r[0]) for r in train if len(r)>1]
@@ -156,6 +158,8 @@ def words_sep(
 _GRADE = 'grade|level|stage|severity|rating|diagnosis|score'
 _CLASS = 'label|class|categor|species|kind|type|target|id$'
 
+_NOTHING = {'NA','N/A','na','n/a','null','NULL','None','none','?','-','.'}
+
 def guess_task(
     y:pd.DataFrame, # The target columns, as text
     metric=None,    # A `Metric`, if the user named one
@@ -172,6 +176,8 @@ def guess_task(
         if (v.sum(axis=1)==1).all(): return 'single', "columns of 0 and 1, one 1 a row"
         return 'multi', "columns of 0 and 1"
     n = y[name].nunique()
+    if len(y.columns)==1 and (odd := {*y[name][v[name].isna()].dropna()}) and odd<=_NOTHING and y[name].nunique()>10*len(odd):
+        raise CvkitError(f"The target '{name}' holds numbers, and {' and '.join(sorted(odd))} where there is none: leave those fields empty, or give the `task` where they are classes.")
     if not numeric and words_sep(y[name]): return 'multi', "labels that share words: several a row, unless the task is single"
     if not numeric: return 'single', f"{n} different texts"
     if (v[name]%1).any(): return 'regression', "numbers with fractions"
@@ -380,10 +386,10 @@ def _labelled(self:Competition, df):
 def _rows(self:Competition, df, side):
     "Table `df` by id, with `image`"
     id = self.id if self.id in df else df.columns[0]
-    cols = self.files if set(self.files)<=set(df) else [id]
+    cols = [c for c in self.files if c in df] or [id]
     names = [df[c].to_numpy(object, na_value=None) for c in cols]
     found = find_images(set().union(*names)-{None}, self._tree, side)
-    first = names[0][0] if len(df) else ''
+    first = next((o for col in names for o in col if o), '')
     if side=='train' and not found:
         raise CvkitError(f"There are labels but no images in {self.path}: none is named like '{first}'.")
     image, lost = place_images(names, found, f'{self.path}/')
@@ -392,7 +398,9 @@ def _rows(self:Competition, df, side):
     self._say(f'{side} images', homes, f"{len(found)} files found, {sum(lost)} rows lack one")
     if side=='train': self._say('ext', _ext([*found.values()][0]), f"{'in' if _ext(first) else 'added to'} the name")
     df = df.set_index(id).rename_axis(self.id).assign(image=image)
-    return df if side=='test' or df.index.is_unique else _one_row(df)
+    if side=='test': return df
+    df = df[[any(o) if isinstance(o, tuple) else bool(o) for o in df.image]] # a row that names no image teaches nothing
+    return df if df.index.is_unique else _one_row(df)
 
 def _one_row(df):
     "Rows of the same id as one, with the images of all"

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 from .core import CvkitError, n_workers
 try: from simplejpeg import decode_jpeg
@@ -63,6 +63,13 @@ def _turbo(img, data):
     new.info = img.info
     return new
 
+_TURNS = dict(zip(range(2, 9), (Image.Transpose[o] for o in 'FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90'.split())))
+
+def _turned(img):
+    "How an image lies by its Exif tag, 1 to 8; 1 where the tags are damaged, since the pixels are not"
+    try: return int(img.getexif().get(0x112, 1))
+    except Exception: return 1
+
 def _decoded(data, least):
     "The image in `data`, its sides scaled down to no less than `least`, upright, in mode RGB"
     img = _begun(data)
@@ -70,8 +77,10 @@ def _decoded(data, least):
     if isinstance(img, JpegImageFile):
         if least: img.draft(None, (least,least))
         img = _turbo(img, data)
-    info = dict(size=(h,w) if img.getexif().get(0x112, 1)>4 else (w,h), mode=mode, cut=False)
-    ImageOps.exif_transpose(img, in_place=True)
+    img.load() # a broken file says so here
+    turn = _turned(img)
+    info = dict(size=(h,w) if turn>4 else (w,h), mode=mode, cut=False)
+    if turn in _TURNS: img = img.transpose(_TURNS[turn])
     k = min(img.size)//(2*least) if least else 1
     if k>1 and img.mode=='1': img = img.convert('L')
     if k>1 and img.mode in ('L','RGB'): img = img.reduce(k)

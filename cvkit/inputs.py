@@ -115,6 +115,7 @@ def join(self:ImageLoaders,
     "Loaders of the same rows, split and settings, with more to each item"
     had = {k: getattr(self, k, None) for k in ('images','encode')}
     if images and had['images'] or columns is not None and had['encode']: raise CvkitError("These loaders are joined so already: call `join` once, on those that `dataloaders` gives.")
+    if hasattr(self.train, 'sampler'): raise CvkitError("These loaders draw by a sampler, which would be lost: call `join` first, then `set_sampler`.")
     encode = None if columns is None else Columns(columns.loc[pd.unique(self.ids[0])])
     loaders,all_ids = [],[]
     for dl,ids in zip(self.loaders, self.ids):
