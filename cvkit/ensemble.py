@@ -89,7 +89,7 @@ def blend(self:Ledger,
 ) -> Blend:
     "The blend of what this ledger holds out of fold: the mean of all members, or chosen weights where they earn it"
     one_of('way to merge', how, MERGES)
-    if keep is not None: _forget_blend(self, keep)
+    if keep is not None: _free_name(self, keep)
     metric,(ids,y,found) = get_metric(metric or comp.metric),self.in_common(comp, by, **kw)
     found = {_name(k): p for k,p in found.items()}
     stack = np.stack([*found.values()])
@@ -106,12 +106,12 @@ def blend(self:Ledger,
     scores = pd.DataFrame.from_dict(rows, orient='index', columns=['score','low','high']).assign(weight=[*weights,None,None])
     blend = Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)
     if keep is None: return blend
+    self.forget(0, (), keep)
     self.add(ids, tried['chosen' if better else 'mean of all'], run=keep, view='blend')
     if test := self.members('test', by, **kw): p = blend(test); self.add(p.index, p.values, 'test', run=keep, view='blend')
     return blend
 
-def _forget_blend(ledger, run):
-    "An earlier blend of this name goes; a `CvkitError` where a model has it"
+def _free_name(ledger, run):
+    "Raise where a model has this name"
     b = ledger.blocks()
     if (b['view'][b.run==run]!='blend').any(): raise CvkitError(f"'{run}' is a run of this ledger, with predictions of a model: keep the blend under another name.")
-    ledger.forget(0, (), run)

@@ -321,7 +321,19 @@ def held_out(self:Ledger,
     preds = self.get('valid', **kw)
     known = comp.train.index.intersection(preds.index, sort=False)
     if not len(known): raise CvkitError(f"The ledger at {self.path} holds none of the ids of {comp.path}: open this competition's ledger.")
-    return comp.y(comp.train.loc[known]),preds.loc[known]
+    preds = self.as_classes(comp, preds.loc[known])
+    return comp.y(comp.train.loc[known]),preds
+
+@patch
+def as_classes(self:Ledger,
+    comp, # The `Competition` with the answers
+    preds # Predictions by id, a column per class
+) -> pd.DataFrame:
+    "The columns of `preds` in the order of the classes, or targets, of `comp`, whose answers are numbers of them; raise where they are of others"
+    want,have = [str(o) for o in comp.classes or comp.targets],[str(o) for o in preds]
+    if have==want or have==[str(i) for i in range(len(want))]: return preds # of a ledger without names they are numbers
+    if sorted(have)!=sorted(want): raise CvkitError(f"The ledger at {self.path} tells of {len(have)} classes, {', '.join(have[:3])} ..., and {comp.path.name} has {len(want)}, {', '.join(want[:3])} ...: open the ledger of this competition, with the same classes.")
+    return preds.set_axis(have, axis=1)[want]
 
 @patch
 def score(self:Ledger,

@@ -16,7 +16,7 @@ from .budget import views_for
 from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
-from .run import _unopened, finish, make_learner, train_all
+from .run import _copied, _predicted_both, _unopened, finish, make_learner, train_all
 from .run_folder import Run, alone, join_parts, new_folder
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
@@ -41,8 +41,7 @@ def _one_round(comp, first, of, run, folder, rows, begun):
     labels = {k: both.sure_labels(comp, k, [f'round 0{_LABELS}'], **{o: asked[o] for o in ('least','share','most')}) for k in held}
     print(f"{', '.join(str(len(o)) for o in labels.values())} of {len(rows)} rows get a label.", flush=True)
     if not any(map(len, labels.values())): return None,both,ledger
-    there = set(ledger.blocks().fold)
-    run.finished = [k for k in run.finished if k in there] # a full disk may have refused the others
+    run.finished = [k for k in run.finished if _predicted_both(comp, ledger, k)] # a full disk may have refused the others
     more = {k: comp.with_labels(labels[k], rows)[0] for k in held if k not in run.finished}
     if failure := train_all(run, more, {k: held[k].reindex(o.train.index, fill_value=False) for k,o in more.items()}, folder, run.weights(), ledger, begun): raise failure
     for k in held: p = ledger.get('valid', fold=k); both.add(p.index, p.values, fold=k, run='round 1')
@@ -58,7 +57,7 @@ def _settle(best, comp, first, of, run, folder, both, ledger):
         run = replace(run, **{k: getattr(first, k) for k in ('sizes','mirrored','reads','views','kept','training','timed','finished')})
         ledger = comp.ledger(folder/'ledger_0')
         for k in first.finished:
-            for kind in ('valid','test'): p = both.get(kind, fold=k, run='round 0'); ledger.add(p.index, p.values, kind, fold=k)
+            for kind in both.lines(what='probs', fold=k, run='round 0').kind.unique(): p = both.get(kind, fold=k, run='round 0'); ledger.add(p.index, p.values, kind, fold=k)
     run.save(folder)
     if ledger.path.exists(): ledger.path.rename(folder/'ledger') # from here on it is settled
     ledger.path = folder/'ledger'
@@ -77,7 +76,7 @@ def _stopped(folder, comp, of, out, labels):
     "The folder of a round that was stopped, or a copy where it cannot be written"
     asked = {k: Run.load(folder).asked.get(k) for k in ('pseudo','labels')}
     if Path(asked['pseudo'] or '').name!=of.name or asked['labels']!=labels: raise CvkitError(f"'{folder}' is no round on labels of '{of}' with the same rows and settings: give the folder that the stopped round printed, and what it was given.")
-    return folder if os.access(folder, os.W_OK) else shutil.copytree(folder, new_folder(out, comp.path.name), dirs_exist_ok=True)
+    return folder if os.access(folder, os.W_OK) else _copied(folder, new_folder(out, comp.path.name))
 
 def _finished(path, of):
     "The run in `of`; raise where its models cannot be asked for labels"

@@ -266,11 +266,16 @@ def _fits(comp):
     if comp.sample is not None and len(comp.sample) and len(comp.test) and not expected_ids(comp).index.isin(comp.sample.iloc[:,0]).any():
         raise CvkitError(f"The ids of the sample, such as '{comp.sample.iloc[0,0]}', are none of the test rows, such as '{comp.test.index[0]}': name the column with `id`, or the right table with `sample` or `test`, or take the sample away.")
     few = copy(comp)
-    few.test = comp.test.head(2)
+    few.test = comp.test[~comp.test.index.duplicated()].head(2)
     names = comp.classes or comp.targets
     check_submission(few, submission(few, pd.DataFrame([comp.prior()]*len(few.test), few.test.index, names)))
 
 # %% ../nbs/61_run.ipynb #c4209e0
+def _predicted_both(comp, ledger, fold):
+    "Whether the ledger has what `fold` says of held-out and of test rows; a full disk may have refused it"
+    b = ledger.lines(what='probs', fold=fold)
+    return {'valid',*['test']*bool(len(comp.test))}<=set(b.kind)
+
 def fold_alone(
     comp, folder, fold, ledger, # As in `train_fold`
     since,   # `time.time()` at which the run began: machines agree on it
@@ -278,7 +283,7 @@ def fold_alone(
 ) -> list:   # Predictions that the disk refused
     "`train_fold` in a process of its own"
     run = Run.load(folder, f'_{fold}')
-    if fold in run.finished: return ledger.unwritten # it only could not say so
+    if fold in run.finished and _predicted_both(comp, ledger, fold): return ledger.unwritten # it only could not say so
     train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=read_history(folder, run.part), begun=time.monotonic()-(time.time()-since), **kwargs)
     return ledger.unwritten
 
@@ -346,6 +351,7 @@ def train_folds(
     weights, fold_of, ledger = run.weights(), run.folds(comp, folder), comp.ledger(folder/'ledger')
     run.keep_folds(comp, folder, fold_of)
     run.seconds.setdefault('check and split', time.monotonic()-begun)
+    run.finished = [k for k in run.finished if _predicted_both(comp, ledger, k)]
     todo = [k for k in range(run.asked['folds']) if k not in run.finished]
     if run.asked['folds']==1 and not run.asked.get('devices') and (n := len(all_devices()))>1: print(f"One of {n} cards is used: --folds {n_parts(comp)} trains as many models, {n} at a time.")
     try: failure = train_all(run, dict.fromkeys(todo, comp), {k: fold_of==k for k in todo}, folder, weights, ledger, begun)
@@ -355,7 +361,7 @@ def train_folds(
     return finish(run, comp, ledger, folder, run.asked['out'], failure)
 
 # %% ../nbs/61_run.ipynb #c030
-_GRAVE = 'no test image is found','label of the sample is no class','label of the sample is no folder' # problems that are told once more
+_GRAVE = 'no test image is found','sample has numbers and labels are text','label of the sample is no class','label of the sample is no folder' # problems that are told once more
 
 @delegates(Competition)
 def cvkit_run(
@@ -526,6 +532,9 @@ def submit_from(
         name = f'{i} {Path(f).resolve().name}' if others else ''
         _predict_from(o, models, comp, ledger, name)
         if others and (there := Path(f)/'ledger').exists(): ledger.take(Ledger(there), name, 'valid')
+    if not others and not first.decided and (there := Path(folders[0])/'ledger').exists() and len(Ledger(there).lines(kind='valid')): # it was killed before it decided
+        comp.blind = True
+        decided(first, comp, Ledger(there))
     return finish(first, comp, ledger, folder, out)
 
 # %% ../nbs/61_run.ipynb #c2b9381

@@ -207,4 +207,4 @@ def in_common(self:Ledger,
     ids = list(ids)
     if not ids: raise CvkitError(f"The {len(found)} members in {self.path} ({', '.join(map(str, by))}) have no training image of this competition in common: predict the same rows with each.")
     if left := len(comp.train.index.intersection(pd.Index(np.concatenate([p.index for p in found.values()])).unique()))-len(ids): print(f"{left} held-out rows lack one of the {len(found)} members and do not count: predict them with each.")
-    return ids,comp.y(comp.train.loc[ids]),{k: p.loc[ids].to_numpy() for k,p in found.items()}
+    return ids,comp.y(comp.train.loc[ids]),{k: self.as_classes(comp, p.loc[ids]).to_numpy() for k,p in found.items()}
