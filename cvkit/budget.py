@@ -128,13 +128,14 @@ def seconds_to_decide(
 def after_training(
     run, fold, # A `Run` and the number of a fold
     n:int,     # Images that will be predicted
-    once:int=0 # Training and held-out images that will be seen once more, in one view
+    once:int=0, # Training and held-out images that will be seen once more, in one view
+    fresh:bool=True # Whether the fold begins, and has no image decoded
 ):             # A function: seconds of a validated image -> seconds of all that follows
     "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading, and what is predicted is read from its file also where validation finds it decoded; both take as much longer as the validation when a machine slows down"
     k,kept,fastest = str(fold),run.kept.get(str(fold), (0,0.))[1],math.inf
     def after(each):
         nonlocal fastest
-        if kept and fastest==math.inf: run.reads[k] = max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed
+        if kept and fastest==math.inf: run.reads[k] = each if fresh else max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed, perhaps beside other work
         fastest = min(fastest, each)
         slower,view = each/fastest,min(fastest, run.views.get(k, math.inf))
         return slower*(n*max(fastest, kept and run.reads[k])+once*fastest+n*view*(len(views_for(run.mirrors(fold)))-1))

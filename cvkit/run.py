@@ -222,7 +222,7 @@ def train_fold(
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     once = len(learn.dls.train_ds)+2*len(learn.dls.valid_ds) if run.head=='arcface' else 0 # for class means
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
+    if fresh := str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     keep_decoded(run, fold, learn, n_predict, at_once)
@@ -232,7 +232,7 @@ def train_fold(
     ends = time.monotonic()+run.training[str(fold)]
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
-            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict, once), resume=states, until=over_at(run, begun, share, seconds_to_decide(run, comp)))
+            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict, once, fresh), resume=states, until=over_at(run, begun, share, seconds_to_decide(run, comp)))
             if once: _class_means(run, fold, learn, comp.metric.maximize, kept, over_at(run, begun, share, seconds_to_decide(run, comp))-n_predict*run.reads[str(fold)])
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
