@@ -12,7 +12,7 @@ from itertools import chain
 import numpy as np, pandas as pd
 from .core import CvkitError, one_of, seed_all
 from .scale import in_processes
-from .tta import check_probs, predict_views
+from .tta import check_probs, predict_views, rows_seen
 import cvkit.folds, cvkit.loaders, cvkit.scores
 
 # %% ../nbs/42d_cross.ipynb #x005
@@ -26,12 +26,12 @@ def views_by_row(
     "What the model says of each row of `df` in each view, the mean of its images; nothing of images that cannot be read"
     items,names = comp.items(df),getattr(learn.dls, 'vocab', comp.classes)
     if what=='probs' and comp.classes and set(map(str, names))==set(comp.classes) and [*map(str, names)]!=[*comp.classes]: raise CvkitError("The model has its classes in another order than the competition: take loaders of `comp.dataloaders`.")
-    found = predict_views(learn, learn.dls.test_dl(items), views, what=what)[0]
-    seen = ~items.image.isin(list(getattr(learn.dls, 'unreadable', ()))).to_numpy()
+    found = predict_views(learn, dl := learn.dls.test_dl(items), views, what=what)[0]
+    ids,seen = rows_seen(learn, dl, items)
     for o in found.values():
         if lost := (~np.isfinite(o[seen])).any(1).sum(): raise CvkitError(f"The model says NaN or infinity of {lost} of {seen.sum()} rows: its training has diverged, lower the rate.")
         if what=='probs' and comp.task!='regression' and seen.any(): check_probs(o[seen])
-    return {k: pd.DataFrame(o[seen], items.index[seen].astype(str)).groupby(level=0, sort=False).mean() for k,o in found.items()}
+    return {k: pd.DataFrame(o[seen], ids[seen].astype(str)).groupby(level=0, sort=False).mean() for k,o in found.items()}
 
 def by_row(
     learn, comp, df, views=('identity',), what='probs' # As for `views_by_row`

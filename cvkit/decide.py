@@ -9,7 +9,7 @@ __all__ = ['around_half', 'on_grades', 'Decision', 'decides', 'spoken', 'drawn_s
 from dataclasses import dataclass
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from .calibrate import temperature, tempered
+from .calibrate import in_pieces, temperature, tempered
 from .oof import Ledger
 from .scores import bootstrap, crossed, draws, earned, groups_of, parts_of
 from .submit import takes_decisions
@@ -41,6 +41,7 @@ class Decision:
     gain:float=0.      # Of the metric, above 0, on held-out rows that had no say
     def __call__(self, preds:pd.DataFrame, task:str='single') -> pd.DataFrame:
         "`preds`, decided"
+        if self.way=='temperature': return in_pieces(preds, lambda p: tempered(p.clip(0, 1), self.values[0], task))
         return preds if self.way=='plain' else pd.DataFrame(_apply(self.way, self.values, preds.values.clip(0, 1), task), preds.index, preds.columns) # a mean of ones may be 1.0000001
     def __str__(self):
         said = {'temperature': lambda: f"a temperature of {self.values[0]:.2f}", 'thresholds': lambda: f"{len(set(self.values))} thresholds, {min(self.values):.2f} to {max(self.values):.2f}",

@@ -8,10 +8,11 @@ __all__ = ['choose_labels', 'spread_labels', 'Rounds', 'pseudo_rounds']
 # %% ../nbs/43_pseudo.ipynb #c002
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 import numpy as np, pandas as pd
 from fastcore.basics import patch
 from scipy.sparse import csr_array, diags_array
-from .calibrate import temperature, tempered
+from .calibrate import in_pieces, temperature, tempered
 from .core import CvkitError
 from .cross import by_row, predicted, whole_folds
 from .data import Competition
@@ -135,13 +136,6 @@ def _to_label(comp, rows, allowed):
 _LABELS = ' labels' # behind the name of a run: what the labels of the next round are chosen from
 
 # %% ../nbs/43_pseudo.ipynb #dbaa4928
-def _tempered(preds, t, task, cells=2**22):
-    "`preds` at the temperature `t`, so many numbers at a time: all of them in float64 would take several times the memory"
-    out = preds.to_numpy(copy=True)
-    step = max(1, cells//out.shape[1])
-    for i in range(0, len(out), step): out[i:i+step] = tempered(out[i:i+step], t, task)
-    return pd.DataFrame(out, preds.index, preds.columns)
-
 @patch
 def sure_labels(self:Ledger,
     comp,      # The `Competition` with the answers of the held-out rows
@@ -155,7 +149,7 @@ def sure_labels(self:Ledger,
         y,p = self.held_out(comp, run=run)
         others = np.flatnonzero(~p.index.isin(self.held_out(comp, run=run, fold=fold)[1].index))
         if not len(others): others = np.arange(len(p))
-        found.append(_tempered(self.get('test', fold=fold, run=run), temperature(p.values[others], y[others], comp.task), comp.task))
+        found.append(in_pieces(self.get('test', fold=fold, run=run), partial(tempered, t=temperature(p.values[others], y[others], comp.task), task=comp.task)))
     return choose_labels(_mean_of(found), *(found if len(found)>1 else ()), **kw)
 
 # %% ../nbs/43_pseudo.ipynb #82c96c71

@@ -15,6 +15,7 @@ from .fingerprints import near_groups
 from .learner import features_of, outputs
 from .scores import bootstrap, interval
 from .sheet import sheet
+from .tta import rows_seen
 from .folds import levels
 import cvkit.loaders
 
@@ -26,9 +27,9 @@ def image_features(
 ) -> pd.DataFrame: # By id; the mean where a row has several images
     "Pooled features of each row that has an image that can be read"
     items = comp.items(df)
-    found = outputs(learn, learn.dls.test_dl(items), dict(features=features_of(learn)))['features']
-    seen = ~items.image.isin(list(getattr(learn.dls, 'unreadable', ()))).to_numpy()
-    return pd.DataFrame(found[seen], items.index[seen]).groupby(level=0, sort=False).mean().astype(np.float32)
+    found = outputs(learn, dl := learn.dls.test_dl(items), dict(features=features_of(learn)))['features']
+    ids,seen = rows_seen(learn, dl, items)
+    return pd.DataFrame(found[seen], ids[seen]).groupby(level=0, sort=False).mean().astype(np.float32)
 
 def told_apart(
     a, b,           # Features (n, d) and (m, d) of two sets
