@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['views_for', 'seconds_per_image', 'read_longer', 'affordable', 'over_at', 'time_for', 'seconds_to_decide',
-           'after_training', 'seconds_to_open', 'room_for_weights', 'room_for_tables', 'keep_decoded']
+           'files_again', 'after_training', 'seconds_to_open', 'room_for_weights', 'room_for_tables', 'keep_decoded']
 
 # %% ../nbs/60a_budget.ipynb #4251948d
 import math, os, shutil, time
@@ -125,17 +125,29 @@ def seconds_to_decide(
     "Seconds for what there is to decide on held-out rows, at most 3 % of the minutes beside five"
     return 5+min(1e-6*_held_rows(run, comp)*run.asked['folds']*len(comp.classes), 1.8*run.asked['minutes']) if decides(comp) else 0
 
+def files_again(
+    run, fold, # A `Run` and the number of a fold
+    learn,     # Its `Learner`
+    items,     # Of the images that will be predicted
+    n:int=8    # Batches to read
+):
+    "Time once more what it takes to read and predict an image from its file, and take the lower: at the beginning something else may have had the machine"
+    some = items.iloc[:n*learn.dls.valid.bs]
+    if not len(some) or not run.kept.get(str(fold), (0,0.))[1]: return
+    begun = time.monotonic()
+    predict(learn, learn.dls.test_dl(some))
+    run.reads[str(fold)] = min(run.reads[str(fold)], (time.monotonic()-begun)/len(some))
+
 def after_training(
     run, fold, # A `Run` and the number of a fold
     n:int,     # Images that will be predicted
-    once:int=0, # Training and held-out images that will be seen once more, in one view
-    fresh:bool=True # Whether the fold begins, and has no image decoded
+    once:int=0 # Training and held-out images that will be seen once more, in one view
 ):             # A function: seconds of a validated image -> seconds of all that follows
     "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading, and what is predicted is read from its file also where validation finds it decoded; both take as much longer as the validation when a machine slows down"
     k,kept,fastest = str(fold),run.kept.get(str(fold), (0,0.))[1],math.inf
     def after(each):
         nonlocal fastest
-        if kept and fastest==math.inf: run.reads[k] = each if fresh else max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed, perhaps beside other work
+        if kept and fastest==math.inf: run.reads[k] = max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed
         fastest = min(fastest, each)
         slower,view = each/fastest,min(fastest, run.views.get(k, math.inf))
         return slower*(n*max(fastest, kept and run.reads[k])+once*fastest+n*view*(len(views_for(run.mirrors(fold)))-1))

@@ -33,7 +33,7 @@ def check_tables(
         find("id is not in the sample", 'test', comp.test.index[~own.isin(asked)])
         find("id is not in the test table", 'sample', comp.sample.iloc[:,0][~asked.isin(own)])
         find("id is repeated", 'sample', comp.sample.iloc[:,0][asked.duplicated()])
-        if comp.form=='label' and comp.classes and comp.sample.shape[1]>1 and pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
+        if comp.form=='label' and comp.classes and comp.sample.shape[1]>1 and pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]) and comp.sample.iloc[:,1].notna().any():
             if not any(re.fullmatch(r'-?\d+', o) for o in comp.classes): find("sample has numbers and labels are text", 'sample', comp.sample.iloc[:1,0].astype(str))
         elif comp.form in ('label','ranked') and comp.classes and comp.sample.shape[1]>1 and not pd.api.types.is_numeric_dtype(comp.sample.iloc[:,1]):
             answers = comp.sample.iloc[:,1].dropna().drop_duplicates().astype(str)

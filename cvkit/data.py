@@ -72,7 +72,9 @@ def find_images(
     return found
 
 # %% ../nbs/03_data.ipynb #c016
-_SUFFIX = r'(ing|s|set|data|images?|imgs?)?(?![a-z])' # behind the name of a side
+def _home(folder, side):
+    "Whether `folder` is named as that of a side, as in trainingSet or test_images"
+    return re.search(f'(?<![a-z]){side}(ing)?[ _-]?(data)?(set|s|images?|imgs?)?(?![a-z])', re.sub('([a-z])([A-Z])', r'\1 \2', folder).lower()) is not None
 
 def folder_tables(
     tree # From `list_images`
@@ -80,7 +82,7 @@ def folder_tables(
     "Train and test tables of images in one folder per class; train is None where there are no such folders"
     rows = [tuple(f'{folder}/{n}'.removeprefix('./').split('/')) for folder,names in tree.items() for n in names]
     tops,deep = (sorted({r[0] for r in rows if len(r)>n}) for n in (1,2))
-    test_home,home = (next((t for t in among if re.search(f'(?<![a-z]){side}{_SUFFIX}', t.lower())), None) for side,among in (('test',tops),('train',deep)))
+    test_home,home = (next((t for t in among if _home(t, side)), None) for side,among in (('test',tops),('train',deep)))
     test = ['/'.join(r[1:]) for r in rows if r[0]==test_home]
     train = [r[1:] for r in rows if r[0]==home] if home else [r for r in rows if r[0]!=test_home]
     train = [('/'.join(r), r[0]) for r in train if len(r)>1]
@@ -176,7 +178,7 @@ def guess_task(
         if (v.sum(axis=1)==1).all(): return 'single', "columns of 0 and 1, one 1 a row"
         return 'multi', "columns of 0 and 1"
     n = y[name].nunique()
-    if len(y.columns)==1 and (odd := {*y[name][v[name].isna()].dropna()}) and odd<=_NOTHING and y[name].nunique()>10*len(odd):
+    if len(y.columns)==1 and not metric and not re.search(_CLASS, name, re.I) and (odd := {*y[name][v[name].isna()].dropna()}) and odd<=_NOTHING and y[name].nunique()>10*len(odd):
         raise CvkitError(f"The target '{name}' holds numbers, and {' and '.join(sorted(odd))} where there is none: leave those fields empty, or give the `task` where they are classes.")
     if not numeric and words_sep(y[name]): return 'multi', "labels that share words: several a row, unless the task is single"
     if not numeric: return 'single', f"{n} different texts"

@@ -257,7 +257,7 @@ def outputs(
     with interrupts_heard(), in_parts(learn.model):
         for b in bar(dl):
             x = inputs(learn, b)
-            for k,f in functions.items(): found[k].add(_finite(learn.model, f, x).float())
+            for k,f in functions.items(): found[k].add(_finite(getattr(f, 'model', learn.model), f, x).float())
     return {k: o.whole().numpy() for k,o in found.items()}
 
 def _finite(model, f, x):
@@ -278,7 +278,9 @@ def predict_all(
     "Predict every image of `dl` by several models, and read it once"
     def seen_as(learn, view):
         act = getattr(learn.loss_func, 'activation', lambda x: x)
-        return lambda x,*columns: act(learn.model(viewed(x, view), *columns).float())
+        def f(x, *columns): return act(learn.model(viewed(x, view), *columns).float())
+        f.model = learn.model
+        return f
     first = next(iter(learners.values()))
     with ExitStack() as stack:
         for o in learners.values(): o.model.to(first.dls.device).eval(); stack.enter_context(in_parts(o.model))

@@ -137,7 +137,8 @@ def margin_losses(
 class WithinBatch(Callback):
     "What is changed for a training batch, and put back when it ends in whatever way"
     run_valid,pending = False,None # `pending`: gradients that wait for a step
-    def before_fit(self): self.learn.one_batch = partial(_one_batch, self.learn)
+    def before_fit(self):
+        if not self.learn.lock.locked(): self.learn.one_batch = partial(_one_batch, self.learn)
     def after_fit(self):
         if not self.learn.lock.locked(): self.learn.__dict__.pop('one_batch', None) # it is locked in a `validate` inside a fit
     def put_back(self): "Undo what was done to this batch, if it is not undone"

@@ -20,7 +20,7 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders, cvkit.plans, cvkit.retrieval
 from .backbone import known_arch, timm_body
-from .budget import after_training, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
+from .budget import after_training, files_again, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
 from .callback.microbatch import in_parts
 from .cluster import Cluster
@@ -216,13 +216,13 @@ def train_fold(
         log_epoch(run, folder, history, fold, row)
         of = f" of {sum(math.ceil(p.epochs) for p in learn.plan.trained)}" if row['epoch'] else ''
         print(f"fold {fold}  {row['phase']:10}  epoch {row['epoch']}{of}  {metric} {row[metric]:.4f}{'  kept' if row['kept'] else ''}", flush=True)
-        if row['epoch']==0: _probe(run, fold, learn, plan, n_predict, math.inf if run.asked['epochs'] else ends-time.monotonic())
+        if row['epoch']==0: files_again(run, fold, learn, comp.items(comp.test)); _probe(run, fold, learn, plan, n_predict, math.inf if run.asked['epochs'] else ends-time.monotonic())
         run.used = time.monotonic()-begun
         run.save(folder)
     body, n_predict = learn.model[0], len(comp.items(held))+len(comp.items(comp.test))
     once = len(learn.dls.train_ds)+2*len(learn.dls.valid_ds) if run.head=='arcface' else 0 # for class means
     now = run.asked['minutes'],60*run.asked['minutes']*share
-    if fresh := str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
+    if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
     keep_decoded(run, fold, learn, n_predict, at_once)
@@ -232,7 +232,7 @@ def train_fold(
     ends = time.monotonic()+run.training[str(fold)]
     try:
         with learn.no_logging(), learn.no_bar() if where().quiet else nullcontext():
-            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict, once, fresh), resume=states, until=over_at(run, begun, share, seconds_to_decide(run, comp)))
+            learn.fit_plan(plan, run.training[str(fold)]/60, metric, comp.metric.maximize, kept, log, slack=1, after=after_training(run, fold, n_predict, once), resume=states, until=over_at(run, begun, share, seconds_to_decide(run, comp)))
             if once: _class_means(run, fold, learn, comp.metric.maximize, kept, over_at(run, begun, share, seconds_to_decide(run, comp))-n_predict*run.reads[str(fold)])
     except KeyboardInterrupt:
         if new or kept.exists(): print('Interrupted: predicting with the best state so far. Ctrl-C again leaves that to --from.', flush=True)
@@ -276,6 +276,14 @@ def _predicted_both(comp, ledger, fold):
     b = ledger.lines(what='probs', fold=fold)
     return {'valid',*['test']*bool(len(comp.test))}<=set(b.kind)
 
+def _predict_again(run, comp, folder, fold_of, ledger):
+    "Folds that were finished and whose predictions the ledger lacks predict once more; those whose model is lost as well are not finished"
+    for k in [k for k in run.finished if not _predicted_both(comp, ledger, k)]:
+        if not (f := folder/f'model_{k}.pth').exists(): run.finished.remove(k); continue
+        learn = make_learner(run, comp, fold_of==k, path=folder, flip=run.mirrors(k), size=run.side(k))
+        learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))
+        _predict_both(run, comp, {k: learn}, comp.train[(fold_of==k)[comp.train.index].to_numpy()], ledger)
+
 def fold_alone(
     comp, folder, fold, ledger, # As in `train_fold`
     since,   # `time.time()` at which the run began: machines agree on it
@@ -283,7 +291,7 @@ def fold_alone(
 ) -> list:   # Predictions that the disk refused
     "`train_fold` in a process of its own"
     run = Run.load(folder, f'_{fold}')
-    if fold in run.finished and _predicted_both(comp, ledger, fold): return ledger.unwritten # it only could not say so
+    if fold in run.finished: return ledger.unwritten # it only could not say so
     train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=read_history(folder, run.part), begun=time.monotonic()-(time.time()-since), **kwargs)
     return ledger.unwritten
 
@@ -351,7 +359,7 @@ def train_folds(
     weights, fold_of, ledger = run.weights(), run.folds(comp, folder), comp.ledger(folder/'ledger')
     run.keep_folds(comp, folder, fold_of)
     run.seconds.setdefault('check and split', time.monotonic()-begun)
-    run.finished = [k for k in run.finished if _predicted_both(comp, ledger, k)]
+    _predict_again(run, comp, folder, fold_of, ledger)
     todo = [k for k in range(run.asked['folds']) if k not in run.finished]
     if run.asked['folds']==1 and not run.asked.get('devices') and (n := len(all_devices()))>1: print(f"One of {n} cards is used: --folds {n_parts(comp)} trains as many models, {n} at a time.")
     try: failure = train_all(run, dict.fromkeys(todo, comp), {k: fold_of==k for k in todo}, folder, weights, ledger, begun)
@@ -532,9 +540,11 @@ def submit_from(
         name = f'{i} {Path(f).resolve().name}' if others else ''
         _predict_from(o, models, comp, ledger, name)
         if others and (there := Path(f)/'ledger').exists(): ledger.take(Ledger(there), name, 'valid')
-    if not others and not first.decided and (there := Path(folders[0])/'ledger').exists() and len(Ledger(there).lines(kind='valid')): # it was killed before it decided
+    if not others and not first.decided and (there := Path(folders[0])/'ledger').exists(): # it was killed before it decided
         comp.blind = True
-        decided(first, comp, Ledger(there))
+        try:
+            if len(Ledger(there).lines(kind='valid')): decided(first, comp, Ledger(there))
+        except Exception as e: first.warn(f"{_UNDECIDED}, {type(e).__name__}: {e}")
     return finish(first, comp, ledger, folder, out)
 
 # %% ../nbs/61_run.ipynb #c2b9381

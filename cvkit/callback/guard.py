@@ -95,9 +95,10 @@ class NaNGuard(Light):
         self.put_rates(); self.begin()
     def before_batch(self):
         self.tidy(); self.skipped = False
-        if self.good is None: self.keep()
-    def before_train(self): # where all classes are in their place
-        if self.good is not None: return
+        if self.good is None: self.first_state()
+    def before_train(self):
+        if self.good is None and self.learn._grab_cbs(WithinBatch): self.first_state() # before classes are drawn for a batch
+    def first_state(self):
         if name := not_finite(held(self.learn)): raise CvkitError(f"{name} is not finite before the first batch: begin with weights that are.")
         self.keep()
     def before_step(self):
@@ -137,9 +138,9 @@ def running(self:NaNGuard):
 
 @patch
 def forget(self:NaNGuard):
-    "This is the good state, whatever was before"
-    self.spare = None
-    self.keep()
+    "The next batch begins from a new good state"
+    self.good,self.since,self.due,self.spare = None,0,0,None
+    if self.learn._grab_cbs(WithinBatch): self.keep()
 
 @patch
 def keep(self:NaNGuard):
@@ -250,6 +251,6 @@ def state_dict(self:NaNGuard):
 
 @patch
 def load_state_dict(self:NaNGuard, state):
-    "Go on from `state_dict`; without a good state in it, from what the learner has now"
+    "Go on from `state_dict`; without a good state in it, the next batch begins from one"
     for k,v in state.items(): setattr(self, k, v)
-    if self.good is None and self.learn: self.keep()
+    if self.good is None and self.learn and self.learn._grab_cbs(WithinBatch): self.keep()
