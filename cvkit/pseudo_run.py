@@ -10,22 +10,15 @@ import os, shutil, time
 from hashlib import sha1
 from dataclasses import replace
 from pathlib import Path
-import torch
 import cvkit.folds
 from .budget import views_for
 from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
-from .run import _copied, _predicted_both, _unopened, finish, make_learner, train_all
+from .run import _copied, _kept, _predicted_both, _unopened, finish, train_all
 from .run_folder import Run, alone, join_parts, new_folder
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
-def _kept(run, comp, held, folder, fold):
-    "The learner of `fold` with the weights in `folder`"
-    learn = make_learner(run, comp, held, path=folder, flip=run.mirrors(fold), size=run.side(fold))
-    learn.model.load_state_dict(torch.load(folder/f'model_{fold}.pth', map_location='cpu', weights_only=True))
-    return learn
-
 def _held(comp, run, of):
     "Which rows each finished fold of the run in `of` holds out; raise where its models may have seen them"
     fold_of,ledger,out = run.folds(comp, of),comp.ledger(of/'ledger'),{}

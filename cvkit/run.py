@@ -271,6 +271,12 @@ def _fits(comp):
     check_submission(few, submission(few, pd.DataFrame([comp.prior()]*len(few.test), few.test.index, names)))
 
 # %% ../nbs/61_run.ipynb #c4209e0
+def _kept(run, comp, held, folder, fold):
+    "The learner of `fold` with the weights in `folder`"
+    learn = make_learner(run, comp, held, path=folder, flip=run.mirrors(fold), size=run.side(fold))
+    learn.model.load_state_dict(torch.load(folder/f'model_{fold}.pth', map_location='cpu', weights_only=True))
+    return learn
+
 def _predicted_both(comp, ledger, fold):
     "Whether the ledger has what `fold` says of held-out and of test rows; a full disk may have refused it"
     b = ledger.lines(what='probs', fold=fold)
@@ -279,10 +285,8 @@ def _predicted_both(comp, ledger, fold):
 def _predict_again(run, comp, folder, fold_of, ledger):
     "Folds that were finished and whose predictions the ledger lacks predict once more; those whose model is lost as well are not finished"
     for k in [k for k in run.finished if not _predicted_both(comp, ledger, k)]:
-        if not (f := folder/f'model_{k}.pth').exists(): run.finished.remove(k); continue
-        learn = make_learner(run, comp, fold_of==k, path=folder, flip=run.mirrors(k), size=run.side(k))
-        learn.model.load_state_dict(torch.load(f, map_location='cpu', weights_only=True))
-        _predict_both(run, comp, {k: learn}, comp.train[(fold_of==k)[comp.train.index].to_numpy()], ledger)
+        if not (folder/f'model_{k}.pth').exists(): run.finished.remove(k); continue
+        _predict_both(run, comp, {k: _kept(run, comp, fold_of==k, folder, k)}, comp.train[(fold_of==k)[comp.train.index].to_numpy()], ledger)
 
 def fold_alone(
     comp, folder, fold, ledger, # As in `train_fold`
