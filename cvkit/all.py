@@ -12,11 +12,11 @@ __all__ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread
            'ForeachAdam', 'predict', 'timm_learner', 'train_counts', 'class_weights', 'make_loss', 'MarginLoss',
            'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan',
            'bearable', 'plot_confusion', 'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run',
-           'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes',
-           'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm', 'quick_depthwise',
-           'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights',
-           'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded',
-           'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
+           'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'HowFar',
+           'in_processes', 'say_far', 'bootstrap', 'interval', 'check_submission', 'write_submission', 'fold_batchnorm',
+           'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs',
+           'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins',
+           'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']
 
 # %% ../nbs/70_all.ipynb #c002
 import cvkit.calibrate, cvkit.check, cvkit.decide, cvkit.ensemble, cvkit.expect, cvkit.finder, cvkit.fit, cvkit.folds, cvkit.headstart, cvkit.inputs, cvkit.loaders, cvkit.plans, cvkit.thresholds, cvkit.tpu
@@ -29,6 +29,7 @@ from .callback.compile import Compile
 from .callback.ema import EMA
 from .callback.gradual import GradualAugment
 from .callback.guard import NaNGuard
+from .callback.howfar import HowFar
 from .callback.log import LivePlot, LogCSV
 from .callback.microbatch import MicroBatch, in_parts
 from .callback.memory import FromMemory
@@ -65,7 +66,7 @@ from .retrieval import choose_threshold, expanded, open_set, rank_classes, reran
 from .run import cvkit_run, predict_rows, submit_from
 from .run_folder import Run
 from .samplers import Balanced, PerClass, Weighted, set_sampler, train_targets
-from .scale import in_processes
+from .scale import in_processes, say_far
 from .scores import bootstrap, interval
 from .search import nearest
 from .shift import image_features
@@ -79,5 +80,5 @@ _all_ = ['Augment', 'Index', 'dry_run', 'pseudo_rounds', 'pseudo_run', 'spread_l
           'CvkitError', 'chip', 'seed_all', 'where', 'cross_validate', 'learning_curve', 'Competition',
          'set_augment', 'set_bs', 'set_flip', 'set_size', 'ColumnsNet', 'CosineLinear', 'GeM', 'Neck', 'make_head', 'over_images', 'repool', 'swap_head', 'climb', 'ForeachAdam', 'predict', 'timm_learner', 'train_counts',
          'class_weights', 'make_loss', 'MarginLoss', 'MarginWarmup', 'PartialFC', 'margins_from_counts', 'Ledger', 'DataParallel', 'Frame', 'Phase', 'Plan', 'bearable', 'plot_confusion',
-         'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'in_processes', 'bootstrap', 'interval', 'check_submission', 'write_submission',
+         'plot_errors', 'read_oof', 'save_oof', 'write_report', 'cvkit_run', 'predict_rows', 'Run', 'Balanced', 'PerClass', 'Weighted', 'set_sampler', 'train_targets', 'HowFar', 'in_processes', 'say_far', 'bootstrap', 'interval', 'check_submission', 'write_submission',
          'fold_batchnorm', 'quick_depthwise', 'show_cam', 'to_depthwise', 'predict_views', 'show_views', 'tta', 'feature_probs', 'label_weights', 'show_issues', 'image_features', 'contradictions', 'leaks', 'show_twins', 'choose_threshold', 'expanded', 'nearest', 'open_set', 'rank_classes', 'rerank', 'with_new']

@@ -10,7 +10,7 @@ import io, pkgutil, os, signal, _thread
 from contextlib import contextmanager, redirect_stdout, suppress
 from threading import Event, Thread, current_thread, main_thread
 from .core import CvkitError
-from .scale import python_path, sigterm_heard
+from .scale import begin_call, Board, heard, python_path, sigterm_heard
 
 # %% ../nbs/39c_cluster.ipynb #r006
 def _ray():
@@ -34,12 +34,12 @@ def places(
 
 # %% ../nbs/39c_cluster.ipynb #r009
 class _Lines(io.TextIOBase):
-    "Sends whole lines to the queue `to`; nothing fails where nobody reads"
-    def __init__(self, to): self.to,self.rest = to,''
+    "Sends whole lines of the call `name` to the queue `to`; nothing fails where nobody reads"
+    def __init__(self, to, name): self.to,self.name,self.rest = to,name,''
     def write(self, text):
         *lines,self.rest = (self.rest+text).split('\n')
         with suppress(Exception):
-            for o in lines: self.to.put(o)
+            for o in lines: self.to.put((self.name,o))
         return len(text)
 
 @contextmanager
@@ -65,9 +65,10 @@ def _stops(stop):
     try: yield
     finally: over.set()
 
-def _call(f, kwargs, lines, stop):
+def _call(f, kwargs, name, lines, stop):
     "What runs on a machine of the cluster"
-    with redirect_stdout(_Lines(lines)):
+    begin_call()
+    with redirect_stdout(_Lines(lines, name)):
         try:
             with _interrupts(), _stops(stop): return pkgutil.resolve_name(f)(**kwargs)
         except (KeyboardInterrupt, CvkitError) as e: return e
@@ -105,28 +106,29 @@ class Cluster:
         f:str,         # A function of a module with the module's name, such as 'time.sleep'
         calls:dict,    # Name -> its arguments, as a dictionary
         retries:int=1, # How often a call is started again whose process died or raised
-        said=print     # Called with each line that a call prints
+        said=print     # As for `in_processes`
     ) -> dict: # Name -> what the call returned, or the exception it ended with
         "Call `f` with each of `calls`, wherever there is room"
         from ray.util.queue import Queue
         ray,tries,found,stopped = _ray(),dict.fromkeys(calls, 0),{},0
         lines,stop = (Queue(actor_options=dict(num_cpus=0)) for _ in range(2))
         task = ray.remote(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0, max_calls=1, runtime_env=dict(env_vars=dict(PYTHONPATH=python_path())))(_call) # a process for each call, so that its memory is free again
-        running = {}
+        running,board = {},Board()
         def hear():
-            for o in lines.get_nowait_batch(lines.qsize()): said(o)
+            for name,line in lines.get_nowait_batch(lines.qsize()): heard(said, board, name, line)
         with sigterm_heard(), _ending(ray, running, lines, stop):
-            for name,kwargs in calls.items(): running[task.remote(f, kwargs, lines, stop)] = name
+            for name,kwargs in calls.items(): running[task.remote(f, kwargs, name, lines, stop)] = name
             while running:
                 try:
                     for ref in ray.wait([*running], timeout=.2)[0]:
                         name = running[ref]
                         found[name] = _result(ray, ref, stopped)
+                        hear(); board(name, '')
                         del running[ref]
                         if isinstance(found[name], Exception) and not isinstance(found[name], CvkitError) and tries[name]<retries and not stopped:
                             tries[name] += 1
-                            hear(); said(f'{name}: {found[name]}; once more')
-                            running[task.remote(f, calls[name], lines, stop)] = name
+                            said(f'{name}: {found[name]}; once more')
+                            running[task.remote(f, calls[name], name, lines, stop)] = name
                     hear()
                 except KeyboardInterrupt:
                     if not stopped: stop.put(True) # Ray's own interrupt can be lost
