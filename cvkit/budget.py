@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['views_for', 'seconds_per_image', 'read_longer', 'affordable', 'over_at', 'time_for', 'seconds_to_decide',
-           'files_again', 'after_training', 'seconds_to_open', 'room_for_weights', 'room_for_tables', 'keep_decoded']
+           'files_again', 'after_training', 'seconds_to_open', 'room_for_weights', 'room_for_labels', 'room_for_tables',
+           'keep_decoded']
 
 # %% ../nbs/60a_budget.ipynb #4251948d
 import math, os, shutil, time
@@ -193,6 +194,13 @@ def _memory(limits=_LIMITS):
         except (OSError, ValueError): continue
     return least
 
+def room_for_labels(
+    comp # A `Competition`
+):
+    "Raise where the answers of several labels, a number for each row and class, are more than memory holds twice"
+    rows,width = len(comp.train),len(comp.classes or ())
+    if comp.task=='multi' and (need := 8*rows*width)>(has := _memory()): raise CvkitError(f"The labels of {rows:,} rows by {width:,} classes take {need/2**30:.0f} GB, and memory has {has/2**30:.0f}: leave rare labels out of the table, or take fewer rows.")
+
 def room_for_tables(
     run, comp,  # A `Run` and its `Competition`
     folder,     # Where the ledger will lie
@@ -202,7 +210,7 @@ def room_for_tables(
     "Raise where predictions of all rows by all classes are more than memory or disk hold"
     width,held,test = len(comp.classes or comp.targets),_held_rows(run, comp),len(comp.test)
     each,end = max(held, test),max(held*run.asked['folds'], test) # rows in training, and when all is submitted
-    memory,disk = 16*max(each*at_once, end)*width,4*len(views_for(run.flip))*(held+test)*todo*width # four tables in float32
+    memory,disk = (40 if decides(comp) in ('thresholds','cuts') else 16)*max(each*at_once, end)*width,4*len(views_for(run.flip))*(held+test)*todo*width # four tables in float32, or one and four in float64
     for need,has,what in ((memory,_memory(),'memory'),(disk,shutil.disk_usage(folder).free,f'the disk of {folder}')):
         if need>has: raise CvkitError(f"Predictions of {max(each, end):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
 

@@ -38,14 +38,14 @@ def _parser():
     p.add_argument('--cache', type=int, metavar='PIXELS', help='short side of images that are kept decoded on disk; 0 keeps none; where reading takes longer than training, many are kept anyway')
     p.add_argument('--out', help='where the submission is written (submission.csv)')
     p.add_argument('--from', dest='from_run', nargs='+', metavar='RUN', help='run folder: predict and submit with its models; of several folders, the mean of what they predict')
-    p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")
+    p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, or with --from predict a part of the test rows, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")
     p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed; all but --minutes, --out and --devices is as it began')
     p.add_argument('--pseudo', metavar='RUN', help='run folder: its models label the test images, one more round learns what they are sure of, and the better of the two is submitted; only where the rules allow it')
     p.add_argument('--seed', type=int, help='of everything random (0)')
     return p
 
 # %% ../nbs/62_cli.ipynb #6ac5997e
-_BESIDE = dict(pseudo=('minutes','out','resume','devices'), resume=('minutes','out','devices'), from_run=('out',))
+_BESIDE = dict(pseudo=('minutes','out','resume','devices'), resume=('minutes','out','devices'), from_run=('out','devices'))
 
 def _surplus(kws):
     "What is wrong with arguments beside a run folder, if anything is"

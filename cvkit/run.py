@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['guess_size', 'made_for', 'guess_flip', 'guess_head', 'make_learner', 'predict_rows', 'train_fold', 'fold_alone',
-           'train_all', 'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish', 'submit_from', 'go_on']
+           'train_all', 'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish', 'predict_part', 'submit_from',
+           'go_on']
 
 # %% ../nbs/61_run.ipynb #c002
 import math, os, shutil, time
@@ -20,8 +21,9 @@ import numpy as np, pandas as pd, torch
 from PIL import Image
 import cvkit.check, cvkit.expect, cvkit.fit, cvkit.loaders, cvkit.plans, cvkit.retrieval
 from .backbone import known_arch, timm_body
-from .budget import after_training, files_again, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_tables, room_for_weights, time_for, views_for
+from .budget import after_training, files_again, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_labels, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
+from .callback.howfar import HowFar
 from .callback.microbatch import in_parts
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, interrupts_heard, seed_all, where, write_somewhere
@@ -130,7 +132,7 @@ def predict_rows(
     keep = ~bad | ~items.index.isin(items.index[~bad]) # what cannot be read counts where a row has nothing else
     for fold,said in found.items():
         for view,preds in said.items():
-            preds[bad] = comp.prior()
+            if bad.any(): preds[bad] = comp.prior()
             ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, run=run, view=view, size=max(get_size(learn.dls)[-1]))
 
 # %% ../nbs/61_run.ipynb #c022
@@ -203,6 +205,7 @@ def train_fold(
     "Train, then predict the held-out and the test rows with the best state, also when training is interrupted; a fold that was stopped goes on"
     seed_all(run.asked['seed']+fold)
     learn = make_learner(run, comp, valid, weights, folder, run.mirrors(fold), run.side(fold))
+    learn.add_cb(HowFar())
     if run.head=='arcface': print(f"fold {fold}  Classes are many and have few images each: embeddings are learned.", flush=True)
     if lost := learn.dls.unreadable: run.warn(f"{len(lost)} training images cannot be read and are left out, such as {Path(next(iter(lost))).name}")
     metric, held, new = learn.metrics[0].name, comp.train[valid.reindex(comp.train.index).to_numpy(bool)], []
@@ -394,7 +397,7 @@ def cvkit_run(
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models; of several: the mean of what they predict
     resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others
-    devices=None,                     # Cards that each train a fold, by number, or 'cpu' once for each process; where there are several, all of them when `None`; 'ray': those of a Ray cluster
+    devices=None,                     # Cards that each train a fold, or with `from_run` predict a part of the test rows, by number, or 'cpu' once for each process; where there are several, all of them when `None`; 'ray': those of a Ray cluster
     seed:int=0,                       # Of everything random
     begun:float=None,                 # `time.monotonic()` from which on the minutes count; now when `None`
     **kwargs
@@ -405,12 +408,13 @@ def cvkit_run(
     if kwargs and (from_run or resume): raise CvkitError(f"An earlier run has read the folder already: leave out {', '.join(f'`{k}`' for k in kwargs)}.")
     if not isinstance(metric, (str,type(None))): raise CvkitError("A run that goes on, or predicts later, knows its metric by name: give one of `cvkit.metrics`, and take a `Metric` of your own to `Competition` and `fit_plan`.")
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
-    if from_run: return submit_from(path, from_run, out)
+    if from_run: return submit_from(path, from_run, out, devices)
     if resume: return go_on(path, resume, out, minutes, devices, begun)
     asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs')}
     chip(); known_arch(arch) # what would end it is told before images are opened
     comp = Competition(path, metric=metric, target=target, task=task, images=images, group=group, **kwargs)
     print(comp)
+    room_for_labels(comp)
     _fits(comp)
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size, guess_head(comp), guess_flip(comp) if flip is None else flip)
     body = timm_body(arch, run.weights(), size=size) # weights that are not there are told now
@@ -506,7 +510,7 @@ def _alike(run, models, most):
 
 def _earlier(path, folder):
     "The run in `folder`, and the files of its models"
-    run,models = Run.load(folder),sorted(Path(folder).glob('model_*.pth'))
+    run,models = Run.load(folder),sorted(Path(folder).resolve().glob('model_*.pth')) # for other machines as well
     for o in (Run.load(folder, f.stem[3:]) for f in Path(folder).glob('run_*.json')): run.mirrored.update(o.mirrored); run.sizes.update(o.sizes)
     _judged(run, path, folder)
     if not models: raise CvkitError(f"'{folder}' holds no model_*.pth: that run ended before its first state was kept; train again.")
@@ -526,10 +530,35 @@ def _predict_from(run, models, comp, ledger, name=''):
     for part in _alike(run, {int(f.stem.split('_')[1]): f for f in models}, int(max(1, most))):
         _predict_both(run, comp, {k: learner(k, f) for k,f in part.items()}, comp.train.head(0), ledger, name)
 
+def predict_part(
+    run, models, comp, ledger, name # As for `_predict_from`
+) -> tuple: # Predictions that the disk refused, and what the user should know
+    "`_predict_from` in a process of its own"
+    _predict_from(run, models, comp, ledger, name)
+    return ledger.unwritten,run.warnings
+
+_EACH = 2000 # images by models for which a card gets a process: until one is loaded takes some ten seconds
+
+def _predict_dealt(run, models, comp, ledger, name, devices):
+    "`_predict_from` with the test rows dealt out to `devices`, or to all cards where they are many; what a process fails at is predicted here"
+    at_once,dealer = _dealer(devices or all_devices())
+    n = max(1, min(at_once, comp.test.index.nunique())) if devices else min(at_once, len(comp.items(comp.test))*len(models)//_EACH)
+    if n<2 and not devices: return _predict_from(run, models, comp, ledger, name)
+    parts,of = {f'part {i+1} of {n}': copy(comp) for i in range(n)},pd.factorize(comp.test.index)[0]%n # images of a row stay together
+    for i,o in enumerate(parts.values()): o.test = comp.test[of==i]
+    if n>1: print(f"The test rows in {n} parts, each in a process of its own.", flush=True)
+    found = dealer('cvkit.run.predict_part', {k: dict(run=run, models=models, comp=o, ledger=ledger, name=name) for k,o in parts.items()}, said=partial(print, flush=True))
+    for k,o in found.items():
+        if isinstance(o, KeyboardInterrupt): raise o
+        if isinstance(o, BaseException): print(f"{k} is predicted here, since its process failed by {type(o).__name__}: {o}", flush=True); _predict_from(run, models, parts[k], ledger, name); continue
+        ledger.unwritten += o[0]
+        run.warnings += [text for text in o[1] if text not in run.warnings] # it has said so itself
+
 def submit_from(
     path,     # Folder of the competition, the test rows may be others
     from_run, # Folder of an earlier run, or several: then the mean of what they predict is submitted, as their held-out rows decide
-    out       # Where the submission is written
+    out,      # Where the submission is written
+    devices=None # As for `cvkit_run`
 ) -> Path:
     "Predict the test rows with the models of earlier runs"
     folders = [from_run] if isinstance(from_run, (str,Path)) else list(from_run)
@@ -542,7 +571,7 @@ def submit_from(
     if others: comp.blind = True # training images are not opened once more
     for i,(f,(o,models)) in enumerate(zip(folders, earlier)):
         name = f'{i} {Path(f).resolve().name}' if others else ''
-        _predict_from(o, models, comp, ledger, name)
+        _predict_dealt(o, models, comp, ledger, name, devices)
         if others and (there := Path(f)/'ledger').exists(): ledger.take(Ledger(there), name, 'valid')
     if not others and not first.decided and (there := Path(folders[0])/'ledger').exists(): # it was killed before it decided
         comp.blind = True
