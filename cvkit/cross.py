@@ -7,12 +7,13 @@ __all__ = ['views_by_row', 'by_row', 'predicted', 'whole_folds', 'one_fold', 'cr
 
 # %% ../nbs/42d_cross.ipynb #x002
 from collections import Counter
+from copy import copy
 from functools import partial
 from itertools import chain
 import numpy as np, pandas as pd
 from .core import CvkitError, one_of, seed_all
 from .scale import in_processes
-from .tta import check_probs, predict_views, rows_seen
+from .tta import check_probs, order_of, predict_views, rows_seen
 import cvkit.folds, cvkit.loaders, cvkit.scores
 
 # %% ../nbs/42d_cross.ipynb #x005
@@ -24,14 +25,13 @@ def views_by_row(
     what:str='probs'     # As for `cvkit.tta.predict_views`
 ) -> dict:               # (view, side) -> a frame by id, text
     "What the model says of each row of `df` in each view, the mean of its images; nothing of images that cannot be read"
-    items,names = comp.items(df),getattr(learn.dls, 'vocab', comp.classes)
-    if what=='probs' and comp.classes and set(map(str, names))==set(comp.classes) and [*map(str, names)]!=[*comp.classes]: raise CvkitError("The model has its classes in another order than the competition: take loaders of `comp.dataloaders`.")
+    items,order = comp.items(df),order_of(learn, comp.classes) if what=='probs' else slice(None)
     found = predict_views(learn, dl := learn.dls.test_dl(items), views, what=what)[0]
     ids,seen = rows_seen(learn, dl, items)
     for o in found.values():
         if lost := (~np.isfinite(o[seen])).any(1).sum(): raise CvkitError(f"The model says NaN or infinity of {lost} of {seen.sum()} rows: its training has diverged, lower the rate.")
         if what=='probs' and comp.task!='regression' and seen.any(): check_probs(o[seen])
-    return {k: pd.DataFrame(o[seen], ids[seen].astype(str)).groupby(level=0, sort=False).mean() for k,o in found.items()}
+    return {k: pd.DataFrame(o[seen][:,order], ids[seen].astype(str)).groupby(level=0, sort=False).mean() for k,o in found.items()}
 
 def by_row(
     learn, comp, df, views=('identity',), what='probs' # As for `views_by_row`
@@ -59,8 +59,10 @@ def predicted(
     for (kind,r),o in there.items():
         if o.keys()-set(wanted[kind,r].index.astype(str)): raise CvkitError(f"The ledger at {ledger.path} has other rows in '{r}' of fold {fold}: give the same folds and rows as before, or another ledger.")
     if not there: return False
+    known = copy(comp); known._known = dict(comp.__dict__.get('_known', {})) # images that are looked at now are no news to loaders, which would have other rows
+    def gone(df): return comp.items(df).image.isin(list(known.unreadable(df))).all()
     lacking = [df[~df.index.astype(str).isin([i for i,n in there.get(k, {}).items() if n>=views])] for k,df in wanted.items()]
-    return all(comp.items(df).image.isin(list(comp.unreadable(df))).all() for df in lacking if len(df))
+    return all(gone(df.head(64)) and gone(df) for df in lacking if len(df))
 
 def whole_folds(
     comp,       # A `Competition`
