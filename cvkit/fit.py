@@ -25,7 +25,7 @@ from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewh
 from .dials import set_bs, set_size
 from .finder import autocast_back
 from .plan import Plan
-from .runner import agreed, RunPlan, Slot
+from .runner import agreed, EndPlan, RunPlan, Slot
 
 # %% ../nbs/38c_fit.ipynb #182fbd57
 @contextmanager
@@ -127,6 +127,7 @@ def fit_plan(self:Learner,
     runner = RunPlan(Plan(), monitor, maximize, deadline, min(session, until), keep, on_epoch, after, slack)
     runner.learn = self
     runner.since = runner.clock()
+    if self.wd is not None: self.opt.set_hypers(wd=self.wd) # as `fit` does
     runner.was = runner.now()
     back = autocast_back()
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
@@ -136,7 +137,7 @@ def fit_plan(self:Learner,
             if minutes and session<runner.deadline: warnings.warn(f"The session ends {(runner.deadline-session)/60:.0f} minutes before the {minutes:g} of this plan are over: it ends with the session.")
             runner.set_plan(self.plan, slots)
             phases = self.plan.trained
-            cbs = [runner, MicroBatch(), *[runner.blend]*any(p.mix for p in phases), *[runner.average]*any(p.ema for p in phases), *[runner.memory]*any(p.views for p in phases)]
+            cbs = [runner, EndPlan(), *[MicroBatch()]*(not self._grab_cbs(MicroBatch)), *[runner.blend]*any(p.mix for p in phases), *[runner.average]*any(p.ema for p in phases), *[runner.memory]*any(p.views for p in phases)]
             if guard and not self._grab_cbs(NaNGuard) and not hasattr(self, 'tpu'): cbs.append(NaNGuard())
             self.guard = next((o for o in [*cbs, *self.cbs] if isinstance(o, NaNGuard)), None)
             if resume: resume.about = dict(resume.about, plan=self.plan.to_json(), begun=dict(asked=asked, slots=[asdict(s) for s in slots])); cbs.append(resume)

@@ -31,7 +31,7 @@ from .depthwise import quick_depthwise
 from .heads import make_head, over_images, repool
 from .inputs import AsSets
 from .loaders import RowsDL
-from .losses import make_loss
+from .losses import CrossEntropy, make_loss
 from .margins import MarginLoss
 from .optimizer import ForeachAdam
 from .samplers import train_targets
@@ -120,6 +120,7 @@ class ScaledLoss(MixedPrecision):
     def before_batch(self): pass
     def after_loss(self): pass
     def before_fit(self):
+        if [o for o in self.learn.cbs if isinstance(o, MixedPrecision) and o is not self]: raise CvkitError("This learner computes in half precision by itself, and would scale its loss twice: leave `to_fp16` or `to_bf16` out, or give `timm_learner` another `precision`.")
         if not self.learn.lock.locked(): super().before_fit() # it is locked in a `validate` inside a fit
     def after_fit(self):
         if not self.learn.lock.locked(): super().after_fit()
@@ -127,6 +128,9 @@ class ScaledLoss(MixedPrecision):
         self.skipped = True
         self.scaler.step(self)
         if self.skipped: raise CancelStepException
+    def __setattr__(self, name, value):
+        if name=='learn' and value is None and self.learn is not None: self.learn.model.precision = 'fp32' # removed, as by `to_fp32`
+        super().__setattr__(name, value)
 
 def placed(
     learn # A `Learner`
@@ -146,7 +150,7 @@ _MARGINS = dict(cosine='cos', arcface='arc', cosface='cos')
 
 def _loss(dls, head, n_out, loss_func, label_smoothing):
     "What `loss_func` and `head` ask for"
-    if isinstance(head, str) and head in _MARGINS and isinstance(loss_func, (str,CrossEntropyLossFlat,nn.CrossEntropyLoss)):
+    if isinstance(head, str) and head in _MARGINS and isinstance(loss_func, (str,BaseLoss,nn.CrossEntropyLoss,CrossEntropy)):
         raise CvkitError(f"head={head!r} gives cosines and {loss_func!r:.60} takes logits: leave `loss_func` out, give a `MarginLoss`, or take head='linear'.")
     if isinstance(loss_func, str): return make_loss(loss_func, partial(train_counts, dls, n_out), label_smoothing=label_smoothing)
     if loss_func is None and isinstance(head, str) and head in _MARGINS:

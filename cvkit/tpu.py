@@ -14,6 +14,7 @@ from fastai.torch_core import find_bs, to_device
 from fastcore.basics import patch
 from fasttransform import DisplayedTransform
 from .core import CvkitError
+from .dials import set_bs
 
 # %% ../nbs/39d_tpu.ipynb #t006
 def _xla():
@@ -67,13 +68,16 @@ def compiled() -> int: # Since the process began
 _AT_HOME = 'save','load','export','head_start'
 
 @patch
-def to_tpu(self:Learner):
+def to_tpu(self:Learner,
+    each:int=None # Training images a core takes at a time; its part of the loaders' batch when `None`
+):
     "Train, validate and predict on all cores of a TPU"
     xla = _xla()
     import torch_xla.runtime as xr
     from torch_xla.distributed.spmd import Mesh
     xr.use_spmd()
     n = xr.global_runtime_device_count()
+    if each: set_bs(self.dls, each*n)
     if self.dls.train.bs%n: raise CvkitError(f"Batches of {self.dls.train.bs} cannot be dealt to {n} cores: give a multiple of {n}.")
     mesh,device = Mesh(np.arange(n), (n,), ('data',)),xla.device()
     for dl in self.dls.loaders: dl.device = None; dl.after_batch.add(ToCores(device, mesh))

@@ -97,7 +97,10 @@ class NaNGuard(Light):
         self.tidy(); self.skipped = False
         if self.good is None: self.first_state()
     def before_train(self):
-        if self.good is None and self.learn._grab_cbs(WithinBatch): self.first_state() # before classes are drawn for a batch
+        if self.good is not None or not self.learn._grab_cbs(WithinBatch): return
+        for cb in self.learn._grab_cbs(EMA):
+            if cb.run and cb.other is None: cb.begin() # or its average is no part of the state
+        self.first_state() # before classes are drawn for a batch
     def first_state(self):
         if name := not_finite(held(self.learn)): raise CvkitError(f"{name} is not finite before the first batch: begin with weights that are.")
         self.keep()

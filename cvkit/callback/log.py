@@ -156,6 +156,8 @@ class LivePlot(Callback):
         if not self.fresh and time.monotonic()>=self.pause: self.draw()
     def after_fit(self):
         if not self.fresh: self.draw()
+    def state_dict(self): return dict(fits=self.fits, fresh=self.fresh) # another session has another clock
+    def load_state_dict(self, state): self.fits,self.fresh = state['fits'],state['fresh']
     def draw(self):
         "Draw, and say when to draw again"
         if self.off: return

@@ -18,6 +18,7 @@ from fastai.data.transforms import Pipeline
 from fastcore.basics import patch
 from .microbatch import Parts
 from ..core import CvkitError
+from ..dials import _fits
 from ..loaders import RowsDL
 
 # %% ../../nbs/37b_callback.memory.ipynb #m006
@@ -100,15 +101,20 @@ class FromMemory(Callback):
         most:float=4. # GB of features at most
     ):
         self.views,self.most,self.kept,self.read = views,most,{},None
-    def before_fit(self): self.give_back(); self.kept = {}
+    @property
+    def aside(self): return self.learn.lock.locked() and _fits(self.learn) # another callback validates in the middle of a fit
+    def before_fit(self):
+        if not self.aside: self.give_back(); self.kept = {}
     def before_train(self): self.take(self.dls.train, self.views)
     def before_validate(self):
-        if self.dl is self.dls.valid and self.kept: self.take(self.dl, 1)
+        if self.dl is self.dls.valid and self.kept and not self.aside: self.take(self.dl, 1)
     def after_train(self): self.give_back()
-    def after_validate(self): self.give_back()
-    def after_fit(self): self.kept,self.black,self.now = {},None,None
+    def after_validate(self):
+        if not self.aside: self.give_back()
+    def after_fit(self):
+        if not self.aside: self.kept,self.black,self.now = {},None,None
     def before_batch(self):
-        if self.read: self.now,self.learn.xb = self.xb[0],(self.black,)
+        if self.read and not self.aside: self.now,self.learn.xb = self.xb[0],(self.black,)
     def state_dict(self): return {} # for `Resume`: what is kept is made anew
     def load_state_dict(self, state): pass
     def __setattr__(self, name, value):
@@ -145,7 +151,7 @@ def _known(dl):
 def _read(dl, feats, idxs, epoch=None):
     "The batch of the rows at `idxs`, each in one of its views"
     idxs = np.asarray(list(idxs))
-    view = np.random.default_rng([getattr(dl, 'seed', 0),dl.epoch if epoch is None else epoch]).integers(len(feats), size=dl.n)[idxs]
+    view = np.random.default_rng([getattr(dl, 'seed', 0),dl.epoch if epoch is None else epoch]).integers(len(feats), size=len(dl.dataset))[idxs]
     targets = dl.dataset.tls[1:]
     return feats[view,idxs],*(tl.tfms(dl.dataset.items[idxs]) if _of_rows(dl) else fa_collate([tl[int(i)] for i in idxs]) for tl in targets)
 
@@ -170,7 +176,7 @@ def cut(self:FromMemory, dl):
         raise CvkitError(f"Statistics of {len(moving)} batch-norm layers of the trunk move: add `FreezeStats`.")
     check_cut(model, module, x)
     each = _given(model, module, x)
-    size = each[0].numel()*each.element_size()*dl.n/1e9
+    size = each[0].numel()*each.element_size()*len(dl.dataset)/1e9
     n = int(self.most/size)
     if not n: raise CvkitError(f"The features of {dl.n} images take {size:.1f} GB: allow `most` so much, freeze more, or train without `FromMemory`.")
     return module,(x,*ys),each,n
@@ -182,7 +188,7 @@ def compute(self:FromMemory, dl, views):
     with torch.random.fork_rng([self.dls.device] if self.dls.device.type=='cuda' else []):
         module,(x,*_),each,n = self.cut(same)
         n = min(views, n)
-        feats = torch.empty(n, dl.n, *each.shape[1:], dtype=each.dtype)
+        feats = torch.empty(n, len(dl.dataset), *each.shape[1:], dtype=each.dtype) # a sampler may have fewer in an epoch
         same.epoch = 1000*sum(p.requires_grad for p in model.parameters()) # another trunk, other draws; the same ones where a fit goes on in a new process
         torch.manual_seed(getattr(dl, 'seed', 0))
         for view in range(n):

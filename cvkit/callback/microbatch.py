@@ -83,6 +83,7 @@ def in_parts(
 class MicroBatch(Light):
     "Take a batch again, in more parts, when memory is short; validation and training"
     order,_stateattrs = 1001,('scope','parts') # after all others are ready; what is not pickled
+    scope = parts = None
     def before_fit(self):
         if '_do_one_batch' in vars(self.learn): return # a validation inside a fit
         self.scope = in_parts(self.model); self.parts = self.scope.__enter__()
@@ -99,7 +100,8 @@ class MicroBatch(Light):
     def after_fit(self):
         if not self.learn.lock.locked(): self.end() # it is locked in a `validate` that another callback calls
     def end(self):
-        if self.learn is not None and self.learn.__dict__.pop('_do_one_batch', None): self.scope.__exit__(None, None, None); self.scope = self.parts = None
+        if self.learn is None or self.scope is None: return # another one has it
+        self.learn.__dict__.pop('_do_one_batch', None); self.scope.__exit__(None, None, None); self.scope = self.parts = None
     def __setattr__(self, name, value):
         if name=='learn' and value is None: self.end() # removed, also by an error
         super().__setattr__(name, value)

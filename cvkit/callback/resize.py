@@ -123,3 +123,8 @@ def before_batch(self:ProgressiveResize):
     if (lrs := self.rates())!=self.left: self.found = lrs
     self.left = [lr*self.factor for lr in self.found]
     self.opt.set_hyper('lr', self.left)
+
+@patch
+def after_train(self:ProgressiveResize):
+    "Whoever changes rates between epochs finds them without the factor"
+    if not self.aside and self.left and self.rates()==self.left: self.opt.set_hyper('lr', self.found); self.left = None

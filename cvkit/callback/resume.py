@@ -47,11 +47,12 @@ def set_random_states(
 # %% ../../nbs/37_callback.resume.ipynb #c008
 def _loader(dl):
     rng = getattr(dl, 'rng', None)
-    return dict(rng=rng.getstate() if isinstance(rng, random.Random) else None, epoch=getattr(dl, 'epoch', None))
+    return dict(rng=rng.getstate() if isinstance(rng, random.Random) else None, epoch=getattr(dl, 'epoch', None), sampler=getattr(vars(dl).get('sampler'), 'epoch', None))
 
 def _set_loader(dl, state):
     if state['rng']: dl.rng.setstate(state['rng'])
     if state['epoch'] is not None: dl.epoch = state['epoch']
+    if state.get('sampler') is not None and 'sampler' in vars(dl): dl.sampler.epoch = state['sampler']
 
 def all_random(
     dls # `DataLoaders`
@@ -139,8 +140,8 @@ def set_attributes(
 def lasting(
     learn # A `Learner`
 ) -> dict: # Name -> callback
-    "Its callbacks but for progress bars and `Resume` itself"
-    return {cb.name: cb for cb in learn.cbs if not isinstance(cb, ProgressCallback) and cb.name!='resume'}
+    "Its callbacks but for progress bars, `Resume` itself, and those that say `lasting = False`"
+    return {cb.name: cb for cb in learn.cbs if not isinstance(cb, ProgressCallback) and cb.name!='resume' and getattr(cb, 'lasting', True)}
 
 def _own_state(cb): return hasattr(type(cb), 'state_dict') and hasattr(type(cb), 'load_state_dict') # a callback itself answers for its learner and model
 
@@ -345,7 +346,7 @@ class Resume(Light):
     def after_batch(self):
         if self.training and self.heard: self.look(self.epoch, self.iter+1)
     def after_epoch(self):
-        if self.heard: self.agree(); self.look(self.epoch+1, 0)
+        if self.heard and not self.learn.lock.locked(): self.agree(); self.look(self.now+1, 0)
     def agree(self):
         "Tell other processes of a signal, where all of them are at the same place"
         if hasattr(self.learn, 'data_parallel'): self.told = self.learn.data_parallel.hear(self.heard.sig)
@@ -398,20 +399,20 @@ def _epochs(self:Resume):
     if self.fit_no<0: self.about = dict(self.about, settings=settings_of(learn)) # a loss may have other numbers when it has trained
     self.fit_no,self.signs,self.told,self.written = self.fit_no+1,[*self.signs, sign(learn, self.about)],None,time.monotonic()
     self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
-    first = self._first()
+    first,n = self._first(),learn.n_epoch
     if bar := getattr(getattr(learn, 'progress', None), 'mbar', None): bar.update(0) # fastprogress has to begin at 0
     try:
         with stop_signals() as self.heard:
-            for epoch in range(first, learn.n_epoch):
-                learn.epoch = epoch
+            for epoch in range(first, n):
+                learn.epoch = self.now = epoch # a `validate` inside of it makes it 0
                 learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
     except CancelFitException:
-        self.write(learn.n_epoch, 0)
+        self.write(n, 0)
         self.agree()
         if self.stop: self.leave()
         raise
     finally: self.heard = None
-    if first<learn.n_epoch: self.write(learn.n_epoch, 0)
+    if first<n: self.write(n, 0)
 
 @patch
 def _batches(self:Resume):

@@ -14,7 +14,7 @@ from fastcore.basics import patch
 from matplotlib import figure
 from .ema import EMA, undisturbed
 from ..core import CvkitError, one_of, write_somewhere
-from ..metrics import METRICS
+from ..metrics import ALIASES, METRICS
 
 # %% ../../nbs/32a_callback.soup.ipynb #c005
 def joined(
@@ -52,16 +52,17 @@ def cook(
     return avg, score, used, trials
 
 # %% ../../nbs/32a_callback.soup.ipynb #c014
-_ERRORS = {'mse','rmse','mae','mape','smape','medae','msle','rmsle','rmspe','perplexity','brier'} # in the names of fastai's metrics, beside 'loss' and 'error'
+_ERRORS = {'mse','rmse','mae','mape','smape','medae','msle','rmsle','rmspe','perplexity','brier','nll','crps'} # in the names of fastai's metrics, beside 'loss' and 'error'
 
 def way(
     monitor:str # Name of a loss or metric in the log
 ):              # `np.less` or `np.greater`
     "How better values compare with others"
     name = monitor.lower().lstrip('_') # fastai's rmse is called _rmse
+    name = ALIASES.get(name, name)
     if name in METRICS: return np.greater if METRICS[name].maximize else np.less
     parts = set(name.split('_'))
-    return np.greater if parts & {'neg','skill'} else np.less if parts & _ERRORS else TrackerCallback(name).comp
+    return np.greater if parts & {'neg','skill'} else np.less if any(o.endswith(tuple(_ERRORS)) for o in parts) else TrackerCallback(name).comp
 
 class Soup(TrackerCallback):
     "Keep the `k` best states of a fit and end with their average, or with the best one if that scores higher"
