@@ -27,12 +27,13 @@ def tempered(
 def in_pieces(
     preds,          # Predictions by id
     f,              # From some of their rows (rows, columns) to as many
-    cells:int=2**22 # Numbers at a time
-) -> pd.DataFrame:  # In the numbers of `preds`
+    cells:int=2**22,# Numbers at a time
+    dtype=None      # Of the numbers that come back; as in `preds` when `None`
+) -> pd.DataFrame:
     "`f` of the rows of `preds`, some at a time: all of them in float64 would take several times the memory"
-    out = preds.to_numpy(copy=True)
-    step = max(1, cells//out.shape[1])
-    for i in range(0, len(out), step): out[i:i+step] = f(out[i:i+step])
+    p = preds.to_numpy()
+    out,step = np.empty(p.shape, dtype or p.dtype),max(1, cells//p.shape[1])
+    for i in range(0, len(p), step): out[i:i+step] = f(p[i:i+step])
     return pd.DataFrame(out, preds.index, preds.columns)
 
 _MOST = 500_000 # numbers that a temperature is chosen by, rows times classes: more would tell nothing new
@@ -99,6 +100,6 @@ def with_test_prior(self:Ledger,
 ) -> pd.DataFrame: # By id
     "The test predictions as for the shares of classes that the test seems to have, after the temperature of what is predicted out of fold"
     if comp.task not in ('single','ordinal'): raise CvkitError("Shares are of classes of which one is right: labels of several and numbers have none.")
-    p,train = self.get('test', **kw),np.bincount(comp.y(), minlength=len(comp.classes)).clip(.5)
+    p,train = self.as_classes(comp, self.get('test', **kw)),np.bincount(comp.y(), minlength=len(comp.classes)).clip(.5)
     calm = tempered(p.values, self.temperature(comp, **kw))
     return pd.DataFrame(with_prior(calm, train, estimate_prior(calm, train), tau), p.index, p.columns)

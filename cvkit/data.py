@@ -200,7 +200,7 @@ def guess_form(
     wide     # Whether the classes have a column each
 ):
     "What a submission holds, one of `FORMS`"
-    usual = dict(single='label', ordinal='label', multi='probs' if wide else 'words', regression='targets')[task]
+    usual = dict(single='probs' if wide else 'label', ordinal='label', multi='probs' if wide else 'words', regression='targets')[task]
     if sample is None or sample.shape[1]<2: return usual, f"usual for {task}"
     col, values = sample.columns[1], sample.iloc[:,1]
     if task=='regression': return 'targets', f"{sample.shape[1]-1} columns of numbers"

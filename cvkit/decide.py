@@ -42,7 +42,7 @@ class Decision:
     def __call__(self, preds:pd.DataFrame, task:str='single') -> pd.DataFrame:
         "`preds`, decided"
         if self.way=='temperature': return in_pieces(preds, lambda p: tempered(p.clip(0, 1), self.values[0], task))
-        return preds if self.way=='plain' else pd.DataFrame(_apply(self.way, self.values, preds.values.clip(0, 1), task), preds.index, preds.columns) # a mean of ones may be 1.0000001
+        return preds if self.way=='plain' else in_pieces(preds, lambda p: _apply(self.way, self.values, p.clip(0, 1), task), dtype=np.float64) # a mean of ones may be 1.0000001; a half is to stay one
     def __str__(self):
         said = {'temperature': lambda: f"a temperature of {self.values[0]:.2f}", 'thresholds': lambda: f"{len(set(self.values))} thresholds, {min(self.values):.2f} to {max(self.values):.2f}",
                 'cuts': lambda: f"grades that begin at {', '.join(f'{o:.2f}' for o in self.values)}"}

@@ -107,7 +107,8 @@ def blend(self:Ledger,
     blend = Blend(pd.Series(weights, list(found)), how, comp.task, scores, metric.name)
     if keep is None: return blend
     self.forget(0, (), keep)
-    self.add(ids, tried['chosen' if better else 'mean of all'], run=keep, view='blend')
+    p = pd.DataFrame(tried['chosen' if better else 'mean of all'], ids, [str(o) for o in comp.classes or comp.targets])
+    self.add(ids, (p[self.classes] if self.classes and set(self.classes)==set(p) else p).values, run=keep, view='blend')
     if test := self.members('test', by, **kw): p = blend(test); self.add(p.index, p.values, 'test', run=keep, view='blend')
     return blend
 

@@ -79,7 +79,7 @@ def expected(self:Ledger,
     if not (both := sorted(has['valid']&has['test'])): raise CvkitError(f"The ledger at {self.path} has no fold with predictions of held-out and of test rows: predict both with one model.")
     together,parts,folds = pd.Series(comp.together(duplicates=False), comp.train.index),[],[]
     for run,fold in both:
-        views = [set(b.loc[(b.kind==k) & (b.run==run) & (b.fold==fold), 'view']) for k in ('valid','test')]
+        views = [{f'{v} {s}'.removesuffix(' 0') for v,s in b.loc[(b.kind==k) & (b.run==run) & (b.fold==fold), ['view','size']].itertuples(index=False)} for k in ('valid','test')]
         if views[0]!=views[1]: raise CvkitError(f"Fold {fold} of run '{run}' has the held-out rows in the views {', '.join(sorted(views[0]))} and the test rows in {', '.join(sorted(views[1]))}, and a mean of views is surer of other rows than one: predict both alike, or ask for one `view`.")
         keys = {**kw, 'run': run, 'fold': fold}
         y,p = self.held_out(comp, **keys)

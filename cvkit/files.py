@@ -131,6 +131,7 @@ def unreadable(
     def why(path):
         try: open_image(path, 1)
         except CvkitError as e: return str(e)
+    rows,n = [*paths.items()],4096 # at a time: a million that wait would fill the memory
     with ThreadPoolExecutor(n_workers() or 1) as ex:
-        found = ex.map(lambda o: (o[0], why(o[1])), paths.items())
+        found = (o for i in range(0, len(rows), n) for o in ex.map(lambda o: (o[0], why(o[1])), rows[i:i+n]))
         return {i: e for i,e in found if e}

@@ -8,6 +8,7 @@ __all__ = ['RowImage', 'RowTarget', 'Coded', 'flat_rows', 'RowsDL', 'check_label
 # %% ../nbs/16_loaders.ipynb #c002
 import gc, os
 from functools import partial
+from weakref import finalize
 import numpy as np, pandas as pd, torch
 from fastai.data.core import DataLoaders, Datasets, TfmdDL
 from fastai.data.transforms import (Categorize, EncodedMultiCategorize, IntToFloatTensor, RegressionSetup,
@@ -156,11 +157,18 @@ def check_labels(
     "Raise where targets are asked for of a table"
     if with_labels and isinstance(items, pd.DataFrame): raise CvkitError("A table has no targets as the loss takes them: give rows of `dls.train_ds.items` or `dls.valid_ds.items`, or predict it and score that by `comp.metric`.")
 
+def _marked(mark):
+    "Of a loader that is gone only the rows that it could not read are kept, outside of shared memory, which takes a file of the process each"
+    bad,rows = mark
+    images = rows['image'][bad.numpy().astype(bool)] # of rows with several images as well
+    kept = np.empty(len(images), [('image',images.dtype)]); kept['image'] = images
+    mark[:] = torch.ones(len(kept), dtype=torch.uint8),kept
+
 class ImageLoaders(DataLoaders):
     "`DataLoaders` with the `ids` of their rows, (train, valid), and what was found `unreadable`"
     def __init__(self, *loaders, **kwargs):
         super().__init__(*loaders, **kwargs)
-        self.ids,self.known,self._marks = (),{},[(dl.bad, dl.dataset.items) for dl in loaders if hasattr(dl, 'bad')]
+        self.ids,self.known,self._marks = (),{},[[dl.bad, dl.dataset.items] for dl in loaders if hasattr(dl, 'bad')]
 
     @property
     def unreadable(self): # Path -> reason, of what was read so far, or known before
@@ -179,7 +187,9 @@ class ImageLoaders(DataLoaders):
         check_labels(test_items, with_labels)
         if isinstance(test_items, pd.DataFrame): test_items = flat_rows(test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)]))
         dl = super().test_dl(test_items, rm_type_tfms or 0, with_labels, **kwargs) # 0: `RowImage` takes all kinds
-        if getattr(dl, 'frame', None): self._marks.append((dl.bad, dl.dataset.items))
+        if getattr(dl, 'frame', None):
+            self._marks.append(mark := [dl.bad, dl.dataset.items])
+            finalize(dl, _marked, mark).atexit = False
         return dl
 
 # %% ../nbs/16_loaders.ipynb #c020

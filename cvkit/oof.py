@@ -144,8 +144,8 @@ def _read(self:Ledger, line):
 def classes(self:Ledger):
     "Names of the columns"
     if self._classes is None:
-        lines = [o for o in self.blocks().itertuples() if o.what=='probs']
-        if lines and (found := self._read(lines[0])): self._classes = found[1].tolist()
+        found = filter(None, (self._read(o) for o in self.blocks().itertuples() if o.what=='probs'))
+        self._classes = next((names.tolist() for _,names,_ in found), None)
     return self._classes
 
 @patch
@@ -217,10 +217,10 @@ MADE = 'blend','labels' # Views of what is made of predictions, and is none of a
 
 @patch
 def lines(self:Ledger,
-    **kw # Values of columns of `blocks`
+    **kw # Values of columns of `blocks`; any where `None`
 ) -> pd.DataFrame: # As `blocks`
     "The blocks with these values; what is made of predictions is among them where its `run` or its `view` is asked for"
-    b = self.blocks()
+    b,kw = self.blocks(),{k: v for k,v in kw.items() if v is not None}
     for k,v in kw.items(): b = b[b[k]==v]
     return b if {'run','view'}&set(kw) else b[~b['view'].isin(MADE)]
 
@@ -283,6 +283,7 @@ def forget(self:Ledger,
     written = {f for f in gone if self._counts(f)}
     self.unwritten = [o for o in self.unwritten if o[0]['file'] not in gone]
     if not written: return
+    if not os.access(self.path, os.W_OK): warnings.warn(f"The ledger at {self.path} cannot be written: {len(written)} blocks of fold {fold} still count. Copy the folder to forget them."); return
     try:
         with _index(self.path) as db: db.executemany('DELETE FROM blocks WHERE file=?', [(f,) for f in written])
     except sqlite3.OperationalError as e: warnings.warn(f"The ledger at {self.path} cannot forget {len(written)} blocks of fold {fold} ({e}), and they still count: free some space."); return

@@ -102,6 +102,7 @@ def pseudo_run(
     first = _finished(path, of)
     comp,own = Competition(path, **first.comp),rows is None
     if first.blind: _unopened(comp)
+    first.knows(comp)
     rows = _to_label(comp, rows, allowed)
     labels = dict(least=least, share=share, most=most, neighbours=neighbours, sure=sure, rows=None if own else sha1('\0'.join(rows.index).encode()).hexdigest())
     _held(comp, first, of)

@@ -152,11 +152,13 @@ def parts_of(
     k:int=5,    # Parts
     seed:int=0  # Which of the many ways
 ) -> np.ndarray: # A number for each of `ids`
-    "Parts of some rows for a nested estimate, with look-alikes in one, whatever fold they were held out in"
+    "Parts of some rows for a nested estimate, with look-alikes in one, whatever fold they were held out in; fewer where there are fewer groups"
     few = copy(comp)
     few.train = comp.train.loc[ids]
     if not comp.blind and comp.together_known is None: comp.fingerprints(few.train) # so that they are seen once, not by each copy
-    return few.folds(k, seed=seed)[ids].to_numpy()
+    n = len(np.unique(few.together()))
+    if n<2: raise CvkitError(f"The {len(few.train)} held-out rows all belong together, so nothing can be chosen by some and judged by others: hold out more groups.")
+    return few.folds(min(k, n), seed=seed)[ids].to_numpy()
 
 def _metrics(comp, names): return [comp.metric] if names is None else [get_metric(o) for o in names]
 

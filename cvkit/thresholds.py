@@ -144,9 +144,11 @@ class Cuts:
     values:np.ndarray   # (grades-1,); `None`: the likeliest grade is taken
     way:str             # 'likeliest', 'halves' or 'chosen'
     scores:pd.DataFrame # A row a way: score, lower and upper end of its interval
+    classes:list=None   # The grades, lowest first; as the columns stand when `None`
     def __call__(self, preds:pd.DataFrame) -> pd.DataFrame:
         "`preds` with everything on the grade that is taken, for `submission`"
         if self.values is None: return preds
+        if self.classes and set(self.classes)==set(preds): preds = preds[self.classes]
         return pd.DataFrame(np.eye(preds.shape[1])[grades(preds.values, self.values)], preds.index, preds.columns)
 
 @patch
@@ -163,4 +165,4 @@ def cuts(self:Ledger,
     chosen = crossed(parted, lambda rest,held: grades(p[held], best_cuts(p[rest], y[rest])))
     hot,halves = np.eye(p.shape[1]),np.arange(p.shape[1]-1)+.5
     way,scores = _best(metric, y, dict(likeliest=p, halves=hot[grades(p, halves)], chosen=hot[chosen]), groups_of(comp, frame.index))
-    return Cuts(dict(likeliest=None, halves=halves, chosen=best_cuts(p, y))[way], way, scores)
+    return Cuts(dict(likeliest=None, halves=halves, chosen=best_cuts(p, y))[way], way, scores, list(frame))
