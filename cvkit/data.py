@@ -76,15 +76,20 @@ def _home(folder, side):
     "Whether `folder` is named as that of a side, as in trainingSet or test_images"
     return re.search(f'(?<![a-z]){side}(ing)?[ _-]?(data)?(set|s|images?|imgs?)?(?![a-z])', re.sub('([a-z])([A-Z])', r'\1 \2', folder).lower()) is not None
 
+def _within(rows):
+    "Without the folders that all rows lie in, such as `raw-img/cat/1.jpg`"
+    while rows and len({r[0] for r in rows})==1 and all(len(r)>2 for r in rows): rows = [r[1:] for r in rows]
+    return rows
+
 def folder_tables(
     tree # From `list_images`
 ):
     "Train and test tables of images in one folder per class; train is None where there are no such folders"
-    rows = [tuple(f'{folder}/{n}'.removeprefix('./').split('/')) for folder,names in tree.items() for n in names]
+    rows = _within([tuple(f'{folder}/{n}'.removeprefix('./').split('/')) for folder,names in tree.items() for n in names])
     tops,deep = (sorted({r[0] for r in rows if len(r)>n}) for n in (1,2))
     test_home,home = (next((t for t in among if _home(t, side)), None) for side,among in (('test',tops),('train',deep)))
     test = ['/'.join(r[1:]) for r in rows if r[0]==test_home]
-    train = [r[1:] for r in rows if r[0]==home] if home else [r for r in rows if r[0]!=test_home]
+    train = _within([r[1:] for r in rows if r[0]==home] if home else [r for r in rows if r[0]!=test_home])
     train = [('/'.join(r), r[0]) for r in train if len(r)>1]
     train = pd.DataFrame(train, columns=['image','label'], dtype=object) if len({label for _,label in train})>1 else None
     return train, pd.DataFrame(dict(image=test), dtype=object)
@@ -124,6 +129,8 @@ def guess_files(
     wanted = set().union(*some.values())
     names = {o for ns in tree.values() for n in ns for o in (n, n[:n.rfind('.')]) if o in wanted}
     named = [c for c,values in some.items() if sum(o in names for o in values)>len(values)/2]
+    whole = {n for ns in tree.values() for n in ns}&wanted
+    named = [c for c in named if any(o in whole for o in some[c])] or named # or a number would be the file that is named so
     if id in named: return [id], "the ids are names of image files"
     cols = [c for c in named if c!=id]
     return (cols, f"{len(cols)} file names a row") if cols else ([id], "no column holds names of image files")
@@ -323,15 +330,28 @@ def _tables(self:Competition):
     if train is None and (by_folder[0] is None or other) and (deep := self._deeper()):
         train = read_csv(deep)
         self._say('train', deep.relative_to(self.path).as_posix(), "by its name, a folder deeper")
+    if train is None and (by_folder[0] is None or by_folder[0].label.str.replace(r'\d+', '', regex=True).nunique()==1) and (named := self._naming(csvs, names)): # folders may be parts
+        train = read_csv(self.path/named)
+        self._say('train', named, "its rows name images")
     if train is None:
         if (train := by_folder[0]) is None:
-            raise CvkitError(f"There are images but no labels in {self.path}: add a train.csv or a folder per class.")
+            raise CvkitError(f"There are images but no labels in {self.path}: add a train.csv or a folder per class, or name the table with `train`.")
         self._say('train', 'folders', "one folder per class")
         self._find("label of the sample is no folder", 'train', sorted(other))
     if test is None:
         test = by_folder[1] if sample is None else sample.iloc[:,:1]
         self._say('test', f'{len(test)} ids', "images of the test folder" if sample is None else "ids of the sample")
     return train, test, sample
+
+@patch
+def _naming(self:Competition, csvs, names):
+    "The longest table of no other use that names images and says more of them"
+    found = []
+    for c in {*csvs}-{o.name for o in names.values()}:
+        try: df = read_csv(self.path/c)
+        except CvkitError: continue
+        if len(df.columns)>1 and len(df) and not guess_files(df, df.columns[0], self._tree)[1].startswith('no column'): found.append((len(df),c))
+    return max(found, default=(0,None))[1]
 
 @patch
 def _deeper(self:Competition):
@@ -439,7 +459,7 @@ def _meaning(self:Competition):
         except ValueError as e:
             raise CvkitError(f"{self.targets} is no number everywhere ({e}): give another `task`.") from None
     if self.task=='regression' or self._wide: self.classes = self.targets if self._wide else []
-    else: self.classes = list(self.given.get('classes') or class_names(y.iloc[:,0], self.sep))
+    else: self.classes = class_names(y.iloc[:,0], self.sep) if (given := self.given.get('classes')) is None else [str(o) for o in given]
     form = self._settle('form', guess_form, self.sample, self.task, self.classes, self.metric, self._wide)
     self.form = one_of('form', form, FORMS)
 

@@ -55,7 +55,7 @@ def split_rows(
     if y.ndim==2 and (grouped or y.size>_MOST): y = np.where(y.any(1), np.where(y>0, y.sum(0), np.inf).argmin(1), y.shape[1]) # the rarest label of each row
     grouped = grouped and len(firsts)*(y.max()+1)<=_MOST
     if not 2<=k<=len(firsts):
-        raise CvkitError(f"{len(firsts)} groups of training rows make 2 to {len(firsts)} folds, not {k}: change `k`.")
+        raise CvkitError(f"{len(firsts)} groups of training rows make 2 to {len(firsts)} folds, not {k}: change `k`, --folds of a run, or the `share` of a holdout.")
     if y.ndim==2:
         from iterstrat.ml_stratifiers import MultilabelStratifiedKFold
         any_of = np.zeros((len(firsts), y.shape[1]), dtype=int)
@@ -119,7 +119,8 @@ def holdout(self:Competition,
 ) -> pd.Series:
     "Whether a training row is held out, by id"
     if not 0<share<1: raise CvkitError(f"`share` must lie between 0 and 1, got {share}.")
-    part = max(Fraction(1,20), min(Fraction(19,20), Fraction(share).limit_denominator(20)))
+    most = max(20, min(1000, round(1/min(share, 1-share))))
+    part = max(Fraction(1,most), min(Fraction(most-1,most), Fraction(share).limit_denominator(most)))
     return (self.folds(part.denominator, seed, duplicates)<part.numerator).rename('valid')
 
 # %% ../nbs/06_folds.ipynb #c025

@@ -101,7 +101,7 @@ class JoinedLoaders(ImageLoaders):
         "As that of `ImageLoaders`; of a frame with an id repeated, where images are joined, each id once, in the order of their first rows"
         check_labels(test_items, with_labels)
         if isinstance(test_items, pd.DataFrame):
-            df = test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)])
+            df = test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)]).explode('image')
             test_items = flat_rows(df)
             if self.images: test_items,_ = together(test_items, df.index, self.images); df = df[~df.index.duplicated()]
             if self.encode: test_items = beside(test_items, self.encode(df))

@@ -185,7 +185,7 @@ class ImageLoaders(DataLoaders):
     def test_dl(self, test_items, rm_type_tfms=None, with_labels=False, **kwargs):
         "As fastai's; of a frame with the column `image`, what cannot be read is fed as grey and told by `unreadable`"
         check_labels(test_items, with_labels)
-        if isinstance(test_items, pd.DataFrame): test_items = flat_rows(test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)]))
+        if isinstance(test_items, pd.DataFrame): test_items = flat_rows(test_items.assign(image=test_items[one_of('column', 'image', test_items.columns)]).explode('image'))
         dl = super().test_dl(test_items, rm_type_tfms or 0, with_labels, **kwargs) # 0: `RowImage` takes all kinds
         if getattr(dl, 'frame', None):
             self._marks.append(mark := [dl.bad, dl.dataset.items])
@@ -233,7 +233,8 @@ def dataloaders(self:Competition,
     rows = flat_rows(items, self.y(items), None if store is None else at[order])
     dsets = Datasets(rows, [[RowImage()], [RowTarget(), _target(self)]], splits=[slice(0,n),slice(n,None)], dl_type=RowsDL)
     dsets._dbunch_type = ImageLoaders
-    aug = preset if isinstance(preset, Augment) else Augment(preset, seed, **({} if flip is None else dict(flip=flip)))
+    aug = preset if isinstance(preset, Augment) else Augment(preset, seed)
+    if flip is not None: aug = aug.but(flip=flip)
     dls = dsets.dataloaders(bs, val_bs=bs_valid or bs, seed=seed, cache=store, after_item=[Frame(size, fit, aug, crop_pct, augment), ToTensor()],
                             after_batch=[IntToFloatTensor()], num_workers=n_workers() if num_workers is None else num_workers)
     dls.ids,dls.known = (items.index.values[:n],items.index.values[n:]),dict(lost)
@@ -248,9 +249,9 @@ def keep_pixels(self:ImageLoaders,
 ) -> PixelCache:
     "Keep images of training and validation decoded on disk from the first time that they are read"
     rows = [dl.dataset.items for dl in self.loaders]
-    chosen = [o['key']%np.uint64(100)<round(100*share) for o in rows]
+    chosen = [(o['key']%np.uint64(100)<round(100*share)) & (o['image']!=b'') for o in rows]
     cache,n = PixelCache(np.concatenate([o['image'][k] for o,k in zip(rows, chosen)]), least, limit_gb=limit_gb, build=False),0
     for dl,o,k in zip(self.loaders, rows, chosen):
-        o['at'] = np.where(k, n+np.cumsum(k)-1, -1)
+        o['at'] = np.where(k, n+np.cumsum(k).reshape(k.shape)-1, -1)
         dl.cache,n = cache,n+k.sum()
     return cache
