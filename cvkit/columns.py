@@ -19,8 +19,7 @@ def _floats(col): return pd.to_numeric(col, errors='coerce').astype(float).repla
 def _is_number(col):
     "Whether all values of `col` are numbers, and its type does not say that it is a category"
     if isinstance(col.dtype, pd.CategoricalDtype): return False
-    there = _floats(col).notna()
-    return bool(there.any() and (there==col.notna()).all())
+    return bool(_floats(col).notna().any() and (pd.to_numeric(col, errors='coerce').notna()==col.notna()).all()) # infinity is a number that is missing
 
 class Columns:
     "Columns of a table as numbers, (rows, `len(self.names)`) float32"

@@ -53,6 +53,8 @@ def _rank(folder, side):
     f, other = folder.lower(), dict(train='test', test='train')[side]
     return other in f and side not in f, side not in f, 'image' not in f and 'img' not in f, len(f), f
 
+def _slow(name): return name.lower().endswith(('.dcm','.dicom')) # no decoder reads it at a part of its size
+
 def find_images(
     ids,     # File names or paths as they stand in a table
     tree,    # From `list_images`
@@ -63,10 +65,11 @@ def find_images(
     for folder in tree:
         parts = folder.split('/') if folder!='.' else []
         for cut in (len(parts)-d for d in depths if d<=len(parts)):
-            homes.append((*_rank('/'.join(parts[:cut]), side), folder, '/'.join([*parts[cut:], ''])))
+            foreign,*rank = _rank('/'.join(parts[:cut]), side)
+            homes.append((foreign, all(map(_slow, tree[folder])), *rank, folder, '/'.join([*parts[cut:], ''])))
     for foreign,*_,folder,tail in sorted(homes):
         path = '' if folder=='.' else folder+'/'
-        for n in () if foreign else tree[folder]:
+        for n in () if foreign else sorted(tree[folder], key=_slow):
             for key in (tail+n, tail+n[:n.rfind('.')]):
                 if key in wanted: found.setdefault(key, path+n)
     return found
@@ -147,6 +150,10 @@ def guess_target(
     named = [c for c in rest if len(asked)>1 and set(asked)<=set(train[c])]
     if named: return named[:1], "its values are columns of the sample"
     rest = [c for c in rest if test is None or c not in test]
+    words = {w for o in sample.iloc[:,1].dropna().astype(str).unique() for w in (o,*o.split())} if len(asked)==1 else set()
+    words = {o for o in words if pd.isna(pd.to_numeric(o, errors='coerce'))} # a number may stand in many columns
+    told = [c for c in rest if not words.isdisjoint(train[c].dropna())]
+    if len(told)==1: return told, "its values are those of the sample"
     if not rest: raise CvkitError(f"Nothing is to predict among the columns {list(train)}: name one with `target`.")
     named = [c for c in rest if re.search('label|target|class|categor|species', c, re.I)]
     if named: return named[:1], "by its name"
@@ -193,7 +200,7 @@ def guess_task(
     if metric and metric.name=='qwk': return 'ordinal', f"{n} grades by the metric"
     if not metric and n>2 and sample is not None and sample.shape[1]==2 and pd.api.types.is_float_dtype(sample.iloc[:,1]) and (sample.iloc[:,1]%1).any(): return 'regression', "fractions in the sample"
     if re.search(_GRADE, name, re.I) and 2<n<=20: return 'ordinal', f"{n} grades by the name"
-    if n>20 and not re.search(_CLASS, name, re.I): return 'regression', f"{n} different whole numbers"
+    if n>20 and not re.search(_CLASS, name, re.I) and not (metric and 'regression' not in metric.tasks): return 'regression', f"{n} different whole numbers"
     return 'single', f"{n} different whole numbers"
 
 # %% ../nbs/03_data.ipynb #c034

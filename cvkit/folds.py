@@ -62,8 +62,9 @@ def split_rows(
         np.maximum.at(any_of, together, y.astype(int))
         args, split = (any_of, any_of), MultilabelStratifiedKFold(k, shuffle=True, random_state=seed)
     elif grouped:
-        args = np.zeros(n+k), np.r_[y, [-1]*k], np.r_[together, len(firsts)+np.arange(k)]
-        split = StratifiedGroupKFold(k, shuffle=True, random_state=seed)
+        named = np.random.default_rng(seed).permutation(len(firsts)+k) # another order of the groups: `shuffle` of scikit-learn before 1.8 parts them from their counts
+        args = np.zeros(n+k), np.r_[y, [-1]*k], named[np.r_[together, len(firsts)+np.arange(k)]]
+        split = StratifiedGroupKFold(k)
     else:
         args = np.zeros(len(firsts)+k), np.r_[y[firsts], [-1]*k]
         split = StratifiedKFold(k, shuffle=True, random_state=seed)

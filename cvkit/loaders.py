@@ -72,7 +72,12 @@ class RowsDL(TfmdDL):
         super().__init__(dataset, bs=bs, **kwargs)
         self.bad = torch.zeros(self.n or 0, dtype=torch.uint8).share_memory_()
 
-    def new(self, dataset=None, cls=None, **kwargs): return super().new(dataset, cls, **{**dict(seed=self.seed, cache=self.cache), **kwargs})
+    def new(self, dataset=None, cls=None, **kwargs):
+        res = super().new(dataset, cls, **{**dict(seed=self.seed, cache=self.cache), **kwargs})
+        if res.dataset is self.dataset and res.bad.shape==self.bad.shape: # another pass over the same rows, as by `get_preds`
+            res.bad,res.first = self.bad,self                             # what cannot be read is told by the first
+            if not self.shuffle: res.epoch = self.epoch; self.epoch += 1  # and the draws are others, as `tta` wants them
+        return res
 
     def before_iter(self):
         super().before_iter()
@@ -95,7 +100,7 @@ class RowsDL(TfmdDL):
     @property
     def items(self): return self.dataset.items.view(_Rows) if isinstance(self.dataset.items, np.ndarray) else self.dataset.items
 
-    def get_idxs(self): return np.random.default_rng([self.seed,self.epoch]).permutation(self.n) if self.shuffle else np.arange(self.n)
+    def get_idxs(self): return np.random.default_rng([self.seed,max(0, self.epoch)]).permutation(self.n) if self.shuffle else np.arange(self.n)
 
     @property
     def frame(self):
@@ -121,7 +126,7 @@ def read(self:RowsDL, idxs):
 @patch
 def _read(self:RowsDL, idxs):
     rows = self.dataset.items[np.asarray(idxs)]
-    draws = self.frame.draw(rows['key'], self.epoch) if self.dataset.split_idx==0 else None
+    draws = self.frame.draw(rows['key'], max(0, self.epoch)) if self.dataset.split_idx==0 else None
     x = self.frame.batch([partial(self.pixels, *o) for o in zip(idxs, rows['image'], rows['at'])], draws)
     return x, *(tl.tfms(rows) for tl in self.dataset.tls[1:])
 

@@ -6,7 +6,7 @@
 __all__ = ['FITS', 'fit_box', 'pixels', 'Frame']
 
 # %% ../nbs/12_pixels.ipynb #c002
-import random
+import random, warnings
 from functools import partial
 from pathlib import Path
 import numpy as np
@@ -16,7 +16,7 @@ from fastcore.foundation import fastuple
 from PIL import Image
 from .augment import Augment, augmented
 from .core import CvkitError, one_of
-from .files import open_image
+from .files import open_image, upright
 from .resample import resample
 
 # %% ../nbs/12_pixels.ipynb #c005
@@ -37,9 +37,9 @@ def fit_box(
 
 # %% ../nbs/12_pixels.ipynb #c008
 def pixels(path, least=None):
-    "The image at `path` as (h, w, 3) uint8; grey if it cannot be read"
+    "The image at `path` as (h, w, 3) uint8; grey if it cannot be read, with a warning"
     try: return np.asarray(open_image(path, least))
-    except CvkitError: return np.full((8,8,3), 128, np.uint8)
+    except CvkitError as e: warnings.warn(f"{e} Until then it is seen as grey."); return np.full((8,8,3), 128, np.uint8)
 
 class Frame(RandTransform):
     "Open an image and make it `size`: changed at random in training, otherwise always the same, by `fit`"
@@ -61,7 +61,7 @@ class Frame(RandTransform):
     def draw(self, keys, epoch=0): return self.augment.draw(keys, epoch, self.strength) if self.strength else None
     def before_call(self, b, split_idx): self.draws = None if split_idx else self.draw([random.getrandbits(64)])
     def encodes(self, x:str|bytes|Path): return self._one(partial(pixels, x))
-    def encodes(self, x:Image.Image): return self._one(lambda least: np.asarray(x))
+    def encodes(self, x:Image.Image): return self._one(lambda least: np.asarray(upright(x)))
     def _one(self, read): return PILImage(Image.fromarray(self.batch([read], self.draws)[0]))
 
     def least(self, n, draws):

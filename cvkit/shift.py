@@ -44,10 +44,11 @@ def told_apart(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
     x,y = np.concatenate([a,b]).astype(np.float32),np.r_[np.zeros(len(a), int),np.ones(len(b), int)]
-    groups = np.arange(len(x)) if together is None else np.asarray(together)
+    groups = np.arange(len(x)) if together is None else np.unique(together, return_inverse=True)[1]
     if min(len(a),len(b))<2*parts: raise CvkitError(f"{len(a)} and {len(b)} rows are too few to tell apart in {parts} parts: {2*parts} of each are needed.")
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1e-2, max_iter=200, class_weight='balanced'))
-    p = cross_val_predict(model, x, y, groups=groups, cv=StratifiedGroupKFold(parts, shuffle=True, random_state=seed), method='predict_proba')[:,1]
+    named = np.random.default_rng(seed).permutation(groups.max()+1)[groups] # as in `split_rows`
+    p = cross_val_predict(model, x, y, groups=named, cv=StratifiedGroupKFold(parts), method='predict_proba')[:,1]
     return float(roc_auc_score(y, p)),bootstrap(lambda y,p: roc_auc_score(y, p) if 0<y.sum()<len(y) else np.nan, y, p, groups),p
 
 # %% ../nbs/44b_shift.ipynb #c008
