@@ -48,6 +48,7 @@ def _config(model, in_chans):
 # %% ../nbs/20_backbone.ipynb #c008
 class Body(nn.Module):
     "A timm model without its classifier: `body(x)` gives features, `body.pool` one vector an image"
+    home = None # while images of another size go through: the size that it was set to, and what it has learned for that
     def __init__(self,
         model:nn.Module,  # A timm model
         most:int=6,       # Groups at most, the stem included
@@ -68,12 +69,15 @@ class Body(nn.Module):
         self.layout = getattr(model, 'output_fmt', 'NCHW')
     def forward(self, x):
         self.seen = tuple(x.shape[-2:])
-        if self.sets and self.seen!=_set_to(self.model) or self.told and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
+        if self.sets and self.seen!=_set_to(self.model): self.turn(self.seen)
+        elif self.told and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
         try: return self._features(x)
         except (AssertionError, RuntimeError, ValueError) as e:
             if out_of_memory(e) or re.search('CUDA|cuDNN|CUDNN|CUBLAS', str(e)) or self.seen==self.native or x.device!=next(self.parameters()).device: raise
             raise CvkitError(f"{type(self.model).__name__} does not take images of {self.seen} ({e}): try {self.native}.") from e
     def _features(self, x): return self.model.forward_features(x)
+    def state_dict(self, *args, **kwargs): self.turn(); return super().state_dict(*args, **kwargs)
+    def _load_from_state_dict(self, *args, **kwargs): self.turn(); super()._load_from_state_dict(*args, **kwargs)
     @property
     def step(self):
         "Images whose sides are multiples of it, in pixels, fit"
@@ -232,12 +236,33 @@ def set_size(self:Body,
     size, patch = _pair(size), _patch_size(self.model)
     if size!=self.native and self.fixed:
         raise CvkitError(f"{type(self.model).__name__} takes one image size only, not {size}: keep {self.native}, or build it with `size`.")
+    self.turn()
     if self.told: self._regrid(size)
     elif hasattr(self.model, 'set_input_size'):
         if any(s%p for s,p in zip(size, patch)): raise CvkitError(f"Image size {size} is no multiple of the patch {patch}: choose one that is.")
         self.model.set_input_size(img_size=size)
     self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
     return self
+
+@patch
+def turn(self:Body,
+    size=None # (height, width); back where it was when `None`
+):
+    "Take images of another size for now: position tables are resampled from those of the size that it was set to, which come back as they are"
+    if self.home:
+        (at,own),self.home = self.home,None
+        if _set_to(self.model)!=at:
+            self.set_size(at)
+            for name,p in own.items():
+                module,_,k = name.rpartition('.')
+                module = self.model.get_submodule(module)
+                p.data = p.data.to(getattr(module, k).device)
+                setattr(module, k, p)
+    if size is None or size==(at := _set_to(self.model)): return
+    own = dict(self.model.named_parameters())
+    self.set_size(size)
+    now = dict(self.model.named_parameters())
+    self.home = at,{k: p for k,p in own.items() if now.get(k) is not p}
 
 # %% ../nbs/20_backbone.ipynb #c044
 def _record(body, x):
@@ -285,8 +310,7 @@ def spare(
 ):
     "Tell fastai's optimizer to leave `no_decay` of the body alone; fastai itself spares biases and norms only"
     free = no_decay(net[0])
-    for n,p in net[0].model.named_parameters():
-        if n in free: opt.state[p]['do_wd'] = False
+    for p in [*(p for n,p in net[0].model.named_parameters() if n in free), *(p for p in net.parameters() if p.ndim<2)]: opt.state[p]['do_wd'] = False
 
 # %% ../nbs/20_backbone.ipynb #c055
 def param_groups(
@@ -495,8 +519,9 @@ def _from_hub(arch, kw, timeout=3):
     except urllib.error.HTTPError: pass
     except OSError: constants.HF_HUB_OFFLINE = True
     try: return _create(arch, pretrained=True, **kw)
+    except TypeError: raise # of an argument that the model has not
     except Exception as e:
-        raise CvkitError(f"No pretrained weights for {arch} ({type(e).__name__}): attach a weight file and give its path as weights, or None.") from e
+        raise CvkitError(f"No pretrained weights for {arch} ({type(e).__name__}: {e}): attach a weight file and give its path as weights, or None.") from e
     finally: constants.HF_HUB_OFFLINE = old
 
 # %% ../nbs/20_backbone.ipynb #c094
@@ -524,6 +549,7 @@ def timm_body(
     "The body of a timm model, filled and ready for images of `size`"
     named = isinstance(arch, str)
     if named: arch = known_arch(arch)
+    elif weights is True: raise CvkitError(f"`weights=True` asks the hub for those of a name, and {type(arch).__name__} is a model: it has its weights, or give a file.")
     kw = dict(in_chans=in_chans, **kwargs)
     def make(**more): return arch if not named else _from_hub(arch, kw|more) if weights is True else _create(arch, **kw|more)
     body = _body(make, size if named else None, in_chans if named else None)

@@ -12,6 +12,7 @@ from fastcore.basics import patch
 from fastcore.meta import delegates
 from torch import nn
 from warnings import warn
+from .callback.microbatch import in_parts
 from .core import bar, CvkitError
 from .learner import features_of, inputs, placed, rows_of, Stacked
 
@@ -21,13 +22,23 @@ def pooled_features(
     learn, # A `Learner` whose model has `features`, as `timm_learner` makes it
     dl     # One of its loaders
 ) -> tuple: # Features (n, d) and targets (n, ...), on the CPU, in the order of `dl`
-    "The pooled features of every image of `dl`, in evaluation mode"
+    "The pooled features of every image of `dl`, in evaluation mode; in fp32 from here on where half precision overflows"
+    x,y = _pooled(learn, dl)
+    if getattr(learn.model, 'precision', 'fp32')=='fp32' or x.isfinite().all(): return x,y
+    half,learn.model.precision = learn.model.precision,'fp32'
+    again = _pooled(learn, dl)
+    if again[0].isfinite().all(): warn(f"Features in {half} are not finite: this model computes in fp32 from here on."); return again
+    learn.model.precision = half # it is the images
+    return x,y
+
+def _pooled(learn, dl):
     features = features_of(learn)
     placed(learn).eval()
     x,y = (Stacked(rows_of(dl)) for _ in range(2))
-    for b in bar(dl):
-        xs = inputs(learn, b)
-        x.add(features(*xs)); y.add(b[len(xs)])
+    with in_parts(learn.model):
+        for b in bar(dl):
+            xs = inputs(learn, b)
+            x.add(features(*xs)); y.add(b[len(xs)])
     return x.whole(),y.whole()
 
 # %% ../nbs/33_headstart.ipynb #c008
@@ -46,12 +57,13 @@ def fit_head(
     "Train `head` on features that are there already, by AdamW"
     head.to(device).train()
     opt = torch.optim.AdamW(head.parameters(), lr, weight_decay=wd)
+    opt.zero_grad()
     total, begun = epochs*-(-len(x)//bs), time.monotonic()
     for step,i in enumerate(i for _ in range(epochs) for i in torch.randperm(len(x)).split(bs)):
         if (done := max(step/total, (time.monotonic()-begun)/seconds))>=1: break
         if len(i)==1<len(x): continue # batch norm has nothing to norm by
         opt.param_groups[0]['lr'] = lr*(1+math.cos(math.pi*done))/2
-        opt.zero_grad(); loss_func(head(x[i].to(device)), y[i].to(device)).backward(); opt.step()
+        loss_func(head(x[i].to(device)), y[i].to(device)).backward(); opt.step(); opt.zero_grad() # a fit that follows begins without a gradient
 
 # %% ../nbs/33_headstart.ipynb #c012
 class _Standard(nn.Module):
@@ -80,17 +92,13 @@ def fit_linear(
 
 # %% ../nbs/33_headstart.ipynb #c018
 @patch
+@delegates(fit_head, but=['device'])
 def head_start(self:Learner, **kwargs):
-    "Fit the head on features of `dls.train`, computed once with the transforms of validation; `kwargs` for `fit_head`"
+    "Fit the head on features of `dls.train`, computed once with the transforms of validation"
     head,device = self.model[1],self.dls.device
     if not list(head.parameters()): raise CvkitError(f"A head start needs a head with weights, and {type(head).__name__} has none.")
     dl = self.dls.test_dl(self.dls.train_ds.items, with_labels=True)
     x,y = pooled_features(self, dl)
-    if getattr(self.model, 'precision', 'fp32')!='fp32' and not x.isfinite().all():
-        half,self.model.precision = self.model.precision,'fp32'
-        x,y = pooled_features(self, dl)
-        if x.isfinite().all(): warn(f"Features in {half} are not finite: this model computes in fp32 from here on.")
-        else: self.model.precision = half # it is the images
     parts = [m for m in head.children() if not isinstance(m, nn.Dropout)] if isinstance(head, nn.Sequential) else []
     first,*tail = parts or [head]
     if not isinstance(first, nn.Linear) or first.bias is None or any(True for m in tail for _ in m.parameters()): return fit_head(head, x, y, self.loss_func, device=device, **kwargs)

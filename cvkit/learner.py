@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['TimmNet', 'Rescale', 'FromBytes', 'set_norm', 'SpareTokens', 'asked_precision', 'ScaledLoss', 'placed',
-           'train_counts', 'timm_learner', 'inputs', 'features_of', 'Stacked', 'rows_of', 'outputs', 'predict_all',
-           'predict']
+           'train_counts', 'timm_learner', 'inputs', 'features_of', 'Stacked', 'rows_of', 'device_of', 'outputs',
+           'predict_all', 'predict']
 
 # %% ../nbs/30_learner.ipynb #c002
 import numpy as np, torch
@@ -14,10 +14,10 @@ from fastai.callback.core import Callback, CancelStepException
 from fastai.callback.fp16 import MixedPrecision
 from fastai.data.transforms import IntToFloatTensor, Normalize, get_c
 from fastai.learner import Learner
-from fastai.losses import BaseLoss, CrossEntropyLossFlat
+from fastai.losses import BaseLoss, BCEWithLogitsLossFlat, CrossEntropyLossFlat
 from fastai.optimizer import OptimWrapper
-from fastai.torch_core import TensorBase, TensorImage
-from contextlib import ExitStack, nullcontext
+from fastai.torch_core import default_device, TensorBase, TensorImage, to_device
+from contextlib import ExitStack, nullcontext, suppress
 from fastcore.basics import noop
 from fastcore.meta import delegates
 from functools import partial
@@ -25,13 +25,14 @@ from torch import nn
 from warnings import warn
 from .augment import viewed
 from .backbone import Body, spare, stage_splitter, timm_body
-from .callback.microbatch import in_parts
+from .callback.microbatch import in_parts, Parts
 from .core import CvkitError, bar, chip, interrupts_heard, one_of, where
 from .depthwise import quick_depthwise
+from .dials import last_size
 from .heads import make_head, over_images, repool
 from .inputs import AsSets
 from .loaders import RowsDL
-from .losses import CrossEntropy, make_loss
+from .losses import CrossEntropy, LOSSES, make_loss
 from .margins import MarginLoss
 from .optimizer import ForeachAdam
 from .samplers import train_targets
@@ -117,6 +118,7 @@ def asked_precision(
 # %% ../nbs/30_learner.ipynb #c018
 class ScaledLoss(MixedPrecision):
     "The loss scaling of fastai's `MixedPrecision` for a model that enters autocast by itself. Fastai's own stays in it after an error or an interrupt in a forward pass, and what is trained later in this process computes with copies of old weights"
+    lasting = False # for `Resume`, which keeps the scaler: another chip may have none
     def before_batch(self): pass
     def after_loss(self): pass
     def before_fit(self):
@@ -152,6 +154,8 @@ def _loss(dls, head, n_out, loss_func, label_smoothing):
     "What `loss_func` and `head` ask for"
     if isinstance(head, str) and head in _MARGINS and isinstance(loss_func, (str,BaseLoss,nn.CrossEntropyLoss,CrossEntropy)):
         raise CvkitError(f"head={head!r} gives cosines and {loss_func!r:.60} takes logits: leave `loss_func` out, give a `MarginLoss`, or take head='linear'.")
+    if isinstance(loss_func, str) and LOSSES[one_of('loss', loss_func, LOSSES)].task!='multi' and isinstance(getattr(dls.train_ds, 'loss_func', None), BCEWithLogitsLossFlat):
+        raise CvkitError(f"'{loss_func}' is for one label an image, and here an image has several: take {' or '.join(repr(k) for k,o in LOSSES.items() if o.task=='multi')}.")
     if isinstance(loss_func, str): return make_loss(loss_func, partial(train_counts, dls, n_out), label_smoothing=label_smoothing)
     if loss_func is None and isinstance(head, str) and head in _MARGINS:
         return MarginLoss(_MARGINS[head], 0. if head=='cosine' else .3, label_smoothing=label_smoothing)
@@ -181,10 +185,15 @@ def timm_learner(
     size=None,                        # Side of the images in pixels, or (height, width): models of fixed size need to know it
     model_kw:dict=None,               # For timm's `create_model`
     loss_func=None,                   # Called with (outputs, targets), or a name in `cvkit.losses.LOSSES`
-    opt_func=ForeachAdam, path=None, splitter=stage_splitter, cbs=None, **kwargs
+    opt_func=ForeachAdam,             # Optimizer
+    path=None,                        # Where files go; the working folder when `None`
+    splitter=stage_splitter,          # Parameter groups of the model
+    cbs=None,                         # Callbacks
+    **kwargs
 ) -> Learner: # Groups are the stages of the body and the head; files go to the working folder
     "A plain `Learner` on a timm body with a fresh head; 'arcface' and 'cosface' bring their loss, a neck, and the maps of two stages"
     precision,classes = asked_precision(precision),n_out or get_c(dls)
+    if isinstance(arch, Body) and (weights is not None or model_kw): raise CvkitError("A `Body` is made already: give `weights` and what is for timm to `timm_body`.")
     body = arch if isinstance(arch, Body) else timm_body(arch, weights, size=size, **(model_kw or {}))
     if isinstance(head, str) and head in ('arcface','cosface'): # what earned its place in bench/models.py
         if stages is None and type(body) is Body: stages = (-2,-1)
@@ -198,6 +207,8 @@ def timm_learner(
         head = make_head(body, n_out, 'cosine' if head in _MARGINS else head, neck, drop, columns=encode and len(encode.names))
     if target_stats: head.append(Rescale(*target_stats))
     set_norm(dls, body.cfg)
+    if size is None and body.sets: # before the optimizer knows its tables
+        with suppress(CvkitError): body.set_size(last_size(dls))
     learn = Learner(dls, TimmNet(body, head, precision), loss_func, opt_func=opt_func, splitter=splitter,
                     path=path or where().working, cbs=cbs, **kwargs)
     if splitter is stage_splitter: learn.add_cb(SpareTokens())
@@ -218,9 +229,12 @@ def inputs(
 def features_of(
     learn # A `Learner`
 ):        # A function from images to pooled features
-    "The `features` of its model; a `CvkitError` where it has none"
+    "The `features` of its model, in parts where memory asks for it inside of `in_parts`; a `CvkitError` where it has none"
     if not hasattr(learn.model, 'features'): raise CvkitError(f"{type(learn.model).__name__} has no `features`, from which a head start, adversarial validation and the like begin: take `timm_learner`.")
-    return learn.model.features
+    def features(*xs):
+        parts = vars(learn.model).get('forward')
+        return parts.through(learn.model.features, *xs) if isinstance(parts, Parts) else learn.model.features(*xs)
+    return features
 
 # %% ../nbs/30_learner.ipynb #b72cd164
 class Stacked:
@@ -245,6 +259,12 @@ def rows_of(
     return None if n is None or not bs or getattr(dl, 'drop_last', False) or len(dl)!=-(-n//bs) else n
 
 # %% ../nbs/30_learner.ipynb #7da483f9
+def device_of(
+    learn # A `Learner`
+) -> torch.device:
+    "Where it computes, also where its loaders, as those of torch, do not say"
+    return getattr(learn.dls, 'device', None) or default_device()
+
 @torch.no_grad()
 def outputs(
     learn,    # A `Learner`
@@ -253,14 +273,13 @@ def outputs(
 ) -> dict:    # Name -> float32 array (n, outputs), rows in the order of `dl`
     "What each function says of every image of `dl`, which is read once, while the model is in eval mode"
     if hasattr(dl, 'new') and (dl.shuffle or dl.drop_last): # as for `get_preds`
-        new = dl.new(shuffle=False, drop_last=False)
-        if hasattr(dl, 'bad'): new.bad = dl.bad # what cannot be read is told there
-        dl = new
+        dl = dl.new(shuffle=False, drop_last=False)
     found = {k: Stacked(rows_of(dl)) for k in functions}
-    learn.model.to(learn.dls.device).eval()
+    device = device_of(learn)
+    learn.model.to(device).eval()
     with interrupts_heard(), in_parts(learn.model):
         for b in bar(dl):
-            x = inputs(learn, b)
+            x = inputs(learn, to_device(b, device))
             for k,f in functions.items(): found[k].add(_finite(getattr(f, 'model', learn.model), f, x).float())
     return {k: o.whole().numpy() for k,o in found.items()}
 
@@ -287,7 +306,7 @@ def predict_all(
         return f
     first = next(iter(learners.values()))
     with ExitStack() as stack:
-        for o in learners.values(): o.model.to(first.dls.device).eval(); stack.enter_context(in_parts(o.model))
+        for o in learners.values(): o.model.to(device_of(first)).eval(); stack.enter_context(in_parts(o.model))
         found = outputs(first, dl, {(k,v): seen_as(o, v) for k,o in learners.items() for v in views})
     return {k: {v: found[k,v] for v in views} for k in learners}
 

@@ -43,13 +43,20 @@ def cos_margin(
     return cos.float()-torch.as_tensor(m, dtype=torch.float32, device=cos.device)
 
 # %% ../nbs/22_margins.ipynb #c015
-def power4(n, low:float=.05, high:float=.5):
+def power4(
+    n,              # Training rows of each class
+    low:float=.05,  # Margin of the most frequent class, radians
+    high:float=.5   # Of the rarest
+):
     "n^(-1/4), stretched from `low` for the most frequent class to `high` for the rarest"
     t = n**-.25
     lo,hi = t.min(),t.max()
     return low+(high-low)*((t-lo)/(hi-lo) if hi>lo else np.full_like(t, .5))
 
-def power(n, a:float=.27126, b:float=.364399, c:float=.05):
+def power(
+    n,              # Training rows of each class
+    a:float=.27126, b:float=.364399, c:float=.05
+):
     "a·n^(-b)+c"
     return a*n**-b+c
 
@@ -103,12 +110,13 @@ class MarginLoss(nn.Module):
     def forward(self, cos, y): # Cosines (n, classes), class numbers (n,)
         if y.is_floating_point() or y.ndim!=1: raise CvkitError(f"A margin is for one class, not for shares {tuple(y.shape)}: give class numbers, MixUp blends their losses.")
         cos,y = cos.as_subclass(torch.Tensor).float(),y.as_subclass(torch.Tensor).long()
-        own,m = y.where(y!=self.ignore_index, 0),self.margin*self.part
+        own,m = y.where(y!=self.ignore_index, 0),self.margin.to(cos.device)*self.part # within a plain object nobody moves it
         if m.ndim: m = self.of(m)[own]
         lower = self.lower(cos.gather(1, own[:,None])[:,0], m)
-        weight = None if self.weight is None else self.of(self.weight)
-        return F.cross_entropy(self.scale*cos.scatter(1, own[:,None], lower[:,None]), y, weight,
+        weight = None if self.weight is None else self.of(self.weight.to(cos.device))
+        loss = F.cross_entropy(self.scale*cos.scatter(1, own[:,None], lower[:,None]), y, weight,
                                reduction=self.reduction, label_smoothing=self.label_smoothing, ignore_index=self.ignore_index)
+        return loss.where((y!=self.ignore_index).any(), 0.) if self.reduction=='mean' else loss # a batch without a label loses nothing
     def activation(self, cos): return (self.scale*cos.float()).softmax(-1)
     def decodes(self, cos): return cos.argmax(-1)
 

@@ -43,9 +43,9 @@ def costs(
     return dict(parameters=sum(p.numel() for p in model.parameters()), macs=count.get_total_flops()//2)
 
 # %% ../nbs/25_surgery.ipynb #c009
-def _clock():
-    "Seconds, when the chip has done what it was given"
-    if torch.accelerator.is_available(): torch.accelerator.synchronize()
+def _clock(x):
+    "Seconds, when the chip of `x` has done what it was given"
+    if x.device.type!='cpu': torch.accelerator.synchronize(x.device)
     return time.perf_counter()
 
 def latency(
@@ -57,8 +57,8 @@ def latency(
     times = []
     with _evaluating(model), torch.inference_mode():
         for _ in range(repeats+2):
-            start = _clock(); model(x)
-            times.append(_clock()-start)
+            start = _clock(x); model(x)
+            times.append(_clock(x)-start)
     return 1000*float(np.median(times[2:]))
 
 # %% ../nbs/25_surgery.ipynb #c012
@@ -163,7 +163,7 @@ def _pairs(model, names, rank, data):
 def _survey(model, x, rank, data):
     "The table of `candidates`, and the pair for each of them"
     convs, macs = {k: m for k,m in model.named_modules() if isinstance(m, nn.Conv2d)}, _conv_macs(model, x)
-    why = {k: _why_not(m, rank, x.shape[1]) if macs[k] else 'is not called' for k,m in convs.items()}
+    why = {k: _why_not(m, rank, x.shape[-3]) if macs[k] else 'is not called' for k,m in convs.items()}
     pairs, rows = _pairs(model, [k for k in why if not why[k]], rank, data), []
     for k,m in convs.items():
         o,n = m.out_channels//m.groups, math.prod(m.kernel_size)
@@ -230,7 +230,8 @@ def _to_depthwise(self:Learner,
     fit:bool=True  # Whether pointwise weights are fitted to a training batch
 ) -> pd.DataFrame: # Which layers were `changed`, and what for
     "Surgery on `model` in place, and a new optimizer in place of the one there was"
-    x = self.dls.train.one_batch()[0].as_subclass(torch.Tensor)
+    x,*more = (o.as_subclass(torch.Tensor) for o in self.dls.train.one_batch()[:getattr(self.dls, 'n_inp', 1)])
+    if more: raise CvkitError("Surgery looks at a model of images alone, and this one takes columns as well: change its body before it gets them, by `to_depthwise(body, images)`.")
     self.model.to(x.device)
     table = to_depthwise(self.model, x, where, rank, x if fit else None)
     if self.opt is not None:

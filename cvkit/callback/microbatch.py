@@ -36,9 +36,11 @@ class Parts:
         self.rows = len(xs[0])
         return self.retry(lambda: self.split(forward, xs))
     def split(self, forward, xs):
-        if min(self.n, self.rows)==1: return forward(*xs)
+        own,n = getattr(self.forward, '__self__', nn.Module()),min(self.n, self.rows)
+        if n>1 and torch.is_grad_enabled() and any(isinstance(m, nn.BatchNorm1d) and m.training for m in own.modules()): n = max(1, min(n, self.rows//2)) # one row has no variance
+        if n==1: return forward(*xs)
         f = partial(checkpoint, partial(self.part, forward), torch.zeros(1, requires_grad=True), use_reentrant=True) if torch.is_grad_enabled() else forward # torch wants an input with a gradient
-        return torch.cat([f(*o) for o in zip(*(x.tensor_split(min(self.n, self.rows)) for x in xs))])
+        return torch.cat([f(*o) for o in zip(*(x.tensor_split(n) for x in xs))])
     def part(self, forward, _, *xs):
         "`forward`; moving statistics have seen a part that is computed once more for its gradient"
         moving = [m for m in getattr(self.forward, '__self__', nn.Module()).modules() if isinstance(m, _BatchNorm) and m.training and m.track_running_stats] if torch.is_grad_enabled() else []
