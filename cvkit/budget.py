@@ -50,12 +50,13 @@ def read_longer(
     return each>_LONGER*_STEP*view
 
 def _next_side(sides, fits, fails, left):
-    "The side to try after `fits` (side, ..., seconds in all) and `fails`: pixels alone tell the least that it takes, since smaller images are decoded at a part of their size; `None` when none is left"
+    "The side to try after `fits` (side, ..., seconds in all, and those of them that reading takes) and `fails`: pixels tell the least that it takes beside reading, since smaller images may be decoded at a part of their size; `None` when none is left"
     if not fits: return sides[0]
-    side,*_,need = fits
-    larger = [s for s in sides if side<s<fails and need*(s/side)**2<=left]
+    side,*_,need,fixed = fits
+    def least(s): return fixed+(need-fixed)*(s/side)**2
+    larger = [s for s in sides if side<s<fails and least(s)<=left]
     if not larger: return None
-    return next((s for s in larger if fails==math.inf and need*(s/side)**2>left/4), larger[-1])
+    return next((s for s in larger if fails==math.inf and least(s)>left/4), larger[-1])
 
 # %% ../nbs/60a_budget.ipynb #d836a78a
 def affordable(
@@ -71,14 +72,21 @@ def affordable(
     "The largest side of images, `size` or some steps less, at which there is time for all, and what `seconds_per_image` says of it"
     sides = [*range(size, least-1, -learn.model[0].step)][::-1] or [size]
     side,fits,fails = next((s for s in sides if s>=128), sides[-1]),None,math.inf
-    while side:
-        set_size(learn.dls, Plan.default(side, step=learn.model[0].step)[1].size, side)
+    def takes():
         each,view = seconds_per_image(learn, views)
-        if side==sides[0]: return side,each,view
         one = len(learn.dls.train)*learn.time_step()
         if keeps and read_longer(each, view): one = min(one, max(_STEP*view, each/4)*learn.dls.train.n) # read from files once
-        need,left = each*(n_predict+learn.dls.train.n)+passes*one,end-time.monotonic()
-        if need<=left: fits = side,each,view,need
+        n = n_predict+learn.dls.train.n
+        need = each*n+passes*one
+        return need,each,view,max(0, need-len(views)*view*n-passes*_STEP*view*learn.dls.train.n) if read_longer(each, view) else 0
+    while side:
+        set_size(learn.dls, Plan.default(side, step=learn.model[0].step)[1].size, side)
+        if side==sides[0]: return side,*seconds_per_image(learn, views)
+        found = takes()
+        if found[0]>end-time.monotonic(): found = min(found, takes()) # something else may have had the machine
+        (need,each,view,fixed),left = found,end-time.monotonic()
+        if need<=left: fits = side,each,view,need,fixed
+        elif not fits and fixed>.8*need: return side,each,view # a smaller image takes as long to read
         else: fails = side
         side = _next_side(sides, fits, fails, left)
     return fits[:3]
@@ -163,7 +171,7 @@ def seconds_to_open(
     "Seconds to open every image once, as a check does that looks for broken ones and for twins"
     images = len(comp.items(comp.train))+len(comp.items(comp.test))
     if images<=few: return 0.
-    some = pd.concat([comp.train[['image']],comp.test[['image']]]).sample(n+8, random_state=0)
+    some = pd.concat([comp.train[['image']],comp.test[['image']]]).explode('image').sample(n+8, random_state=0)
     comp.fingerprints(some[:8]) # what is imported and begun
     begun = time.monotonic()
     comp.fingerprints(some[8:])
@@ -209,8 +217,9 @@ def room_for_tables(
 ):
     "Raise where predictions of all rows by all classes are more than memory or disk hold"
     width,held,test = len(comp.classes or comp.targets),_held_rows(run, comp),len(comp.test)
-    each,end = max(held, test),max(held*run.asked['folds'], test) # rows in training, and when all is submitted
-    memory,disk = (40 if decides(comp) in ('thresholds','cuts') else 16)*max(each*at_once, end)*width,4*len(views_for(run.flip))*(held+test)*todo*width # four tables in float32, or one and four in float64
+    held_images,test_images = held*len(comp.items(comp.train))/max(1, len(comp.train)),len(comp.items(comp.test)) # each of which has a row in the ledger
+    each,end = max(held_images, test_images),max(held*run.asked['folds'], test) # rows in training, and when all is submitted
+    memory,disk = (40 if decides(comp) in ('thresholds','cuts') else 16)*max(each*at_once, end)*width,4*len(views_for(run.flip))*(held_images+test_images)*todo*width # four tables in float32, or one and four in float64
     for need,has,what in ((memory,_memory(),'memory'),(disk,shutil.disk_usage(folder).free,f'the disk of {folder}')):
         if need>has: raise CvkitError(f"Predictions of {max(each, end):,.0f} rows by {width:,} classes take {need/2**30:.0f} GB, and {what} has {has/2**30:.0f}. For so many classes keep embeddings and look for the nearest, as in `cvkit.retrieval`, or give fewer folds or devices.")
 

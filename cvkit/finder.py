@@ -21,6 +21,7 @@ from torch import nn
 from types import MethodType, ModuleType
 from .callback.resume import random_states, set_random_states as put_random_states
 from .core import CvkitError, interrupts_heard, one_of
+from .learner import placed
 
 # %% ../nbs/37a_finder.ipynb #c005
 def _attrs(o):
@@ -240,6 +241,7 @@ def find_rate(self:Learner,
     if steps<_LEAST+_TAIL+3: raise CvkitError(f"{steps} steps are too few to read a curve from: take {_LEAST+_TAIL+3} or more.")
     if not 0<start<end: raise CvkitError(f"Rates rise from `start`, above 0, to `end`, not from {start} to {end}.")
     if not len(self.dls.train): raise CvkitError("The training loader has no batch: lower `bs`.")
+    placed(self) # or buffers would be put back where the weights no longer are
     with as_it_was(self):
         self.opt.set_hyper('lr', self.lr if lr is None else lr)
         rates = np.array([h['lr'] for h in self.opt.hypers], float)

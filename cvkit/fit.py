@@ -109,11 +109,11 @@ def fit_plan(self:Learner,
     maximize:bool=None, # Whether more of `monitor` is better; by its name when `None`, as for `cvkit.callback.soup.way`
     keep=None,          # File for the best state
     on_epoch=None,      # Called with the row of the log after every epoch
-    slack:float=0.,     # A head start is kept only when it is better by more than so many standard errors, an earlier epoch when it is by more than twice as many
-    after=lambda each: 0, # Gives the seconds of what comes after the training and within `minutes` as well, from those that a held-out image takes in validation: so much time is kept, and a tenth more
+    slack:float=0.,     # Standard errors by which a head start has to be better to be kept; an earlier epoch, by twice as many
+    after=lambda each: 0, # Seconds to keep within `minutes` for what follows the training, as a function of those that validation takes for a held-out image; a tenth more is kept
     resume=None,        # Folder for states, or a `Resume` with one: a plan that was stopped goes on from there
     until:float=math.inf, # `time.monotonic()` at which all is over, whatever was used of the minutes before a stop
-    guard:bool=True     # Go back to the last good state when a loss or a weight is not finite, as `NaNGuard` does; one of the learner's own is taken as it is
+    guard:bool=True     # Go back to the last good state when a loss or a weight is not finite, as `NaNGuard` does, but on a TPU, which would wait for each loss; one of the learner's own is taken as it is
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`, and `learn.guard.returns` is what the guard went back for
     "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
     plan = Plan(plan)

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .callback.gradual import ramp
 from .callback.resize import batch_at, size_at
 from .core import CvkitError, one_of
-from .dials import get_augment, position, check_sizes
+from .dials import check_sizes, get_augment, hw, position
 from .learner import features_of
 from .margins import loss_parts
 
@@ -197,10 +197,12 @@ def check(self:Plan,
     if any(p.head_start for p in self): features_of(learn)
     if get_augment(learn.dls) is None and (some := [p.name for p in self.trained if p.augment!=1 or p.ramp]): warnings.warn(f"Phase '{some[0]}' turns the augmentation, and these loaders have no random crop or flip among `item_tfms` to turn: whatever changes images stays as it is.")
     sizes = {o for p in self for o in (p.size, p.small or p.size, p.valid_size or p.size)}
-    if getattr(next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
-        raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
-    check_sizes(learn.dls, sizes)
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
+    if getattr(body := next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
+        raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
+    if getattr(body, 'sets', False): body.turn()
+    if getattr(body, 'sets', False) and (at := body.cfg['input_size'][1:])!=hw(size := next(iter(sizes))): raise CvkitError(f"This model learns a table of places for images of {at}, and the plan has {size}: give `size={size}` to `timm_learner`.")
+    check_sizes(learn.dls, sizes)
 
 # %% ../nbs/38_plan.ipynb #c019
 @patch

@@ -26,16 +26,23 @@ def _seen(losses, y):
     y = y.as_subclass(torch.Tensor)
     return losses.where(~y.reshape(losses.shape).isnan(), 0.) if y.is_floating_point() and y.isnan().any() and y.numel()==losses.numel() else losses
 
+def _spread(dl, n):
+    "`dl`, or of more than `n` rows so many"
+    if not hasattr(dl, 'new') or (getattr(dl, 'n', None) or 0)<=n: return dl
+    new = dl.new()
+    new.get_idxs = np.linspace(0, dl.n-1, n).round().astype(int).tolist
+    return new
+
 @torch.no_grad()
 def held_out_losses(
     learn,   # A `Learner` whose head fits
     *views,  # Functions of a batch of images (n, 3, h, w)
-    n:int=256 # Validation images to look at, at most
+    n:int=256 # Validation images to look at, at most: spread over all of them, since tables are often sorted by class
 ) -> list:   # A tensor a view, with the loss of each image
     "What the validation images lose in each view, without label smoothing and margins"
-    loss, out, seen = _each_loss(learn), [[] for _ in views], 0
+    loss, out, seen, dl = _each_loss(learn), [[] for _ in views], 0, _spread(learn.dls.valid, n)
     learn.model.to(learn.dls.device).eval()
-    for b in learn.dls.valid:
+    for b in dl:
         x,*columns = inputs(learn, b)
         y = b[1+len(columns)]
         for view,o in zip(views, out): o.append(_seen(loss(learn.model(view(x), *columns), y).as_subclass(torch.Tensor).reshape(len(y), -1), y).mean(1).cpu())

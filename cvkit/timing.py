@@ -19,7 +19,7 @@ from .callback.memory import FromMemory
 from .callback.microbatch import in_parts, whole_again
 from .callback.resume import all_random, set_all_random
 from .dials import get_size, set_bs, set_size
-from .learner import inputs, placed
+from .learner import device_of, inputs, placed
 from .plan import Plan
 from .runner import estimate_takes, passes, Slot, thaw
 
@@ -48,7 +48,7 @@ def _seconds(learn, batches, f, n):
     for _,b in zip(range(n+1), batches):
         f(b)
         if hasattr(learn, 'tpu'): learn.tpu.sync(wait=True)
-        elif torch.accelerator.is_available(): torch.accelerator.synchronize()
+        elif (device := device_of(learn)).type!='cpu': torch.accelerator.synchronize(device)
         times.append(time.monotonic())
     return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
 

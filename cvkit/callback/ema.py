@@ -33,15 +33,16 @@ def all_state(
 
 @torch.no_grad()
 def average_(
-    avg,        # Tensors, changed in place
-    new,        # What they move towards
-    decay:float # Share of itself that `avg` keeps
+    avg,         # Tensors, changed in place
+    new,         # What they move towards
+    decay:float, # Share of itself that `avg` keeps
+    moves=None   # Which of them move, a truth value each; those that are floating when `None`
 ):
-    "Floating tensors move by the share 1-`decay`, others are copied"
-    pairs = [(a,b) for a,b in zip(avg, new) if a.is_floating_point()]
-    torch._foreach_lerp_(*map(list, zip(*pairs)), 1-decay)
-    for a,b in zip(avg, new):
-        if not a.is_floating_point(): a.copy_(b)
+    "Tensors move by the share 1-`decay`, others are copied"
+    triples = [*zip(avg, new, moves or [a.is_floating_point() for a in avg])]
+    torch._foreach_lerp_(*map(list, zip(*((a,b) for a,b,m in triples if m))), 1-decay)
+    for a,b,m in triples:
+        if not m: a.copy_(b)
 
 # %% ../../nbs/32_callback.ema.ipynb #c018
 @contextmanager
@@ -76,7 +77,7 @@ class EMA(Callback):
         for k,v in dict(gamma=gamma, power=power).items():
             if not v>0: raise CvkitError(f"`{k}` is above 0, not {v}.")
         self.decay,self.gamma,self.power = decay,gamma,power
-        self.other,self.updates,self.shown,self.skipped = None,0,False,False # `other`: the average, or the raw weights while the average is `shown`
+        self.other,self.updates,self.shown,self.skipped,self.moves = None,0,False,False,None # `other`: the average, or the raw weights while the average is `shown`; `moves`: as for `average_`
     def before_fit(self):
         if len(self.learn._grab_cbs(EMA))>1: raise CvkitError("There are two EMA callbacks, in the learner and in this fit: leave one out.")
     def before_train(self):
@@ -89,7 +90,8 @@ class EMA(Callback):
     def after_cancel_step(self): self.skipped = True
     def after_step(self):
         if self.skipped: return
-        average_(self.other, all_state(self.model), decay_at(self.updates, self.decay, self.gamma, self.power))
+        if self.moves is None: self.moves = [o.is_floating_point() and (isinstance(m, torch.nn.Parameter) or bool(o.isfinite().all())) for m,o in zip(all_state(self.model), self.other)] # not the infinities of a mask
+        average_(self.other, all_state(self.model), decay_at(self.updates, self.decay, self.gamma, self.power), self.moves)
         self.updates += 1
     def after_train(self): self.show(True)
     def after_epoch(self): self.show(True) # of an epoch that was cancelled
@@ -103,7 +105,7 @@ def begin(self:EMA):
     state = all_state(self.model)
     if low := [o.dtype for o in state if o.is_floating_point() and torch.finfo(o.dtype).bits<32]:
         raise CvkitError(f"Weights in {low[0]} are too coarse for an average: keep the model in float32 and use `to_fp16` or `to_bf16`.")
-    self.other,self.updates,self.shown = [o.detach().clone() for o in state],0,False
+    self.other,self.updates,self.shown,self.moves = [o.detach().clone() for o in state],0,False,None
 
 @patch
 def show(self:EMA, average:bool):
@@ -150,4 +152,4 @@ def load_state_dict(self:EMA, state:dict):
     if other is not None and [o.shape for o in other]!=[o.shape for o in model]:
         raise CvkitError(f"The average is of another model: it has {len(other)} tensors and the model has {len(model)}, or their shapes differ; load the state of this model.")
     self.other = other and [o.to(m.device, copy=True) for o,m in zip(other, model)]
-    self.updates,self.shown = state['updates'],state['shown']
+    self.updates,self.shown,self.moves = state['updates'],state['shown'],None

@@ -63,7 +63,7 @@ def go_back(
         if k in state['held']: t.copy_(state['held'][k])
     device = next(learn.model.parameters()).device if isinstance(state['opt']['state'], list) else 'cpu' # torch's own move what they load
     learn.opt.load_state_dict({**learn.opt.state_dict(), **_copied(state['opt'], device)})
-    if state['scaler']: learn.scaler.load_state_dict(state['scaler'])
+    if state['scaler'] and getattr(learn, 'scaler', None): learn.scaler.load_state_dict(state['scaler'])
     learn.opt.zero_grad()
 
 # %% ../../nbs/32c_callback.guard.ipynb #c015
@@ -71,7 +71,7 @@ _SKIPS = 3 # Batches in a row without a finite loss that are left to the scaler 
 
 class NaNGuard(Light):
     "Go back to the last good state and lower the rate when a loss, a weight or a buffer is not finite"
-    order,run_valid = EMA.order-1,False # after `MixedPrecision`: a step is taken; before `EMA` validates with its average, and `Recorder` counts a loss
+    order,run_valid,masks = EMA.order-1,False,() # `masks`: names of buffers that hold infinities. After `MixedPrecision`: a step is taken; before `EMA` validates with its average, and `Recorder` counts a loss
     def __init__(self,
         tries:int=3,      # So many returns; the next one is the last and stops the fit
         factor:float=.5,  # Every return multiplies the rates by it, for the rest of the fit
@@ -102,7 +102,8 @@ class NaNGuard(Light):
             if cb.run and cb.other is None: cb.begin() # or its average is no part of the state
         self.first_state() # before classes are drawn for a batch
     def first_state(self):
-        if name := not_finite(held(self.learn)): raise CvkitError(f"{name} is not finite before the first batch: begin with weights that are.")
+        self.see_masks()
+        if name := not_finite(self.watched()): raise CvkitError(f"{name} is not finite before the first batch: begin with weights that are.")
         self.keep()
     def before_step(self):
         if self.share==1: return
@@ -179,9 +180,17 @@ def anywhere(self:NaNGuard, found):
     return bool(self.learn.data_parallel.hear(int(found))) if hasattr(self.learn, 'data_parallel') else found
 
 @patch
+def see_masks(self:NaNGuard):
+    "Infinities in buffers are constants, such as the mask of an attention"
+    if not_finite(self.watched()): self.masks = {k for k,t in held(self.learn).items() if not isinstance(t, nn.Parameter) and t.is_floating_point() and t.isinf().any() and not t.isnan().any()}
+
+@patch
+def watched(self:NaNGuard): return {k: t for k,t in held(self.learn).items() if k not in self.masks}
+
+@patch
 def broken(self:NaNGuard):
     "Name of a weight or buffer that is not finite, of any process; `None` when all are"
-    name = not_finite(held(self.learn))
+    name = not_finite(self.watched())
     return (name or 'a buffer of another process') if self.anywhere(name is not None) else None
 
 @patch
@@ -204,7 +213,7 @@ def bad(self:NaNGuard, why):
 def mend(self:NaNGuard):
     "Put back single buffers"
     for k,t in held(self.learn).items():
-        if not t.isfinite().all(): t.copy_(self.good['state']['held'][k])
+        if k not in self.masks and not t.isfinite().all(): t.copy_(self.good['state']['held'][k])
 
 @patch
 def lost(self:NaNGuard, loss, scaled):
@@ -256,4 +265,5 @@ def state_dict(self:NaNGuard):
 def load_state_dict(self:NaNGuard, state):
     "Go on from `state_dict`; without a good state in it, the next batch begins from one"
     for k,v in state.items(): setattr(self, k, v)
+    if self.good is not None and self.learn: self.see_masks()
     if self.good is None and self.learn and self.learn._grab_cbs(WithinBatch): self.keep()

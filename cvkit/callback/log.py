@@ -71,7 +71,9 @@ class LogCSV(Callback):
     def before_epoch(self):
         if not self.learn.lock.locked(): self.begun,self.batch = time.monotonic(),None
     def before_batch(self):
-        if self.training and self.batch is None: self.batch = self.xb[0].shape
+        if not self.training or self.batch is not None: return
+        memory = getattr(self.learn, 'from_memory', None) # features in the place of images
+        self.batch = (len(self.xb[0]),*memory.black.shape[1:]) if memory and memory.read else self.xb[0].shape
     def after_epoch(self):
         if self.batch is None or self.learn.lock.locked(): return # nothing was trained: `validate`
         size = dict(size=max(self.batch[-2:])) if len(self.batch)==4 else {}
@@ -86,7 +88,10 @@ class LogCSV(Callback):
 def state_dict(self:LogCSV): return dict(fit=self.fit_no, rows=[dict(r) for r in self.rows])
 
 @patch
-def load_state_dict(self:LogCSV, state): self.fit_no,self.rows = state['fit'],[dict(r) for r in state['rows']]
+def load_state_dict(self:LogCSV, state):
+    seen = [_filled(r) for r in state['rows']]
+    others = [r for r in self.rows if int(r['fit'])!=state['fit'] and _filled(r) not in seen] # of learners that have written since
+    self.fit_no,self.rows = state['fit'],[*map(dict, state['rows']),*others]
 
 # %% ../../nbs/32d_callback.log.ipynb #c025
 def curves(

@@ -15,6 +15,7 @@ from hashlib import sha1
 from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
+from fastai.callback.channelslast import ChannelsLast
 from fastai.callback.core import CancelEpochException, CancelFitException
 from fastai.callback.progress import ProgressCallback
 from fastai.learner import Metric
@@ -140,8 +141,8 @@ def set_attributes(
 def lasting(
     learn # A `Learner`
 ) -> dict: # Name -> callback
-    "Its callbacks but for progress bars, `Resume` itself, and those that say `lasting = False`"
-    return {cb.name: cb for cb in learn.cbs if not isinstance(cb, ProgressCallback) and cb.name!='resume' and getattr(cb, 'lasting', True)}
+    "Its callbacks but for progress bars, `Resume` itself, the memory format of a chip, and those that say `lasting = False`"
+    return {cb.name: cb for cb in learn.cbs if not isinstance(cb, (ProgressCallback,ChannelsLast)) and cb.name!='resume' and getattr(cb, 'lasting', True)}
 
 def _own_state(cb): return hasattr(type(cb), 'state_dict') and hasattr(type(cb), 'load_state_dict') # a callback itself answers for its learner and model
 
@@ -177,7 +178,7 @@ def fit_state(
     loss = learn.loss_func.state_dict() if isinstance(learn.loss_func, torch.nn.Module) else {}
     scaler = getattr(learn, 'scaler', None)
     return packed(dict(model=learn.model.state_dict(), opt=learn.opt.state_dict(), loss=dict(loss), scaler=scaler.state_dict() if scaler else None,
-                       grads=_grads(learn.model.parameters()), metrics=[attributes(m) for m in learn.metrics],
+                       grads=_grads(learn.model.parameters()), metrics=[attributes(m) for m in learn.metrics] if getattr(getattr(learn, 'recorder', None), 'train_metrics', False) else [], # those of a validation begin anew, and may hold all that was predicted
                        train_iter=learn.train_iter, pct_train=learn.pct_train))
 
 def set_fit_state(
@@ -190,9 +191,10 @@ def set_fit_state(
     opt = unpacked(state['opt'])
     if isinstance(opt['state'], list):
         opt['state'] = [{k: v.to(p.device) if isinstance(v, torch.Tensor) else v for k,v in o.items()} for p,o in zip(ps, opt['state'])]
+    if opt.get('slow_weights'): opt['slow_weights'] = [[w.to(p.device) for p,w in zip(*o)] for o in zip(learn.opt.param_lists, opt['slow_weights'])] # of fastai's `Lookahead`
     learn.opt.load_state_dict(opt)
     if state['loss']: learn.loss_func.load_state_dict(state['loss'])
-    if state['scaler']: learn.scaler.load_state_dict(state['scaler'])
+    if state['scaler'] and getattr(learn, 'scaler', None): learn.scaler.load_state_dict(state['scaler']) # there is none on another chip
     _set_grads(learn.model.parameters(), state['grads'])
     for m,o in zip(learn.metrics, state['metrics']): set_attributes(m, o)
     learn.train_iter,learn.pct_train = state['train_iter'],state['pct_train']
@@ -368,11 +370,12 @@ class Resume(Light):
 @patch
 def write(self:Resume,
     epoch, # The one to go on with
-    at     # Its first batch
+    at,    # Its first batch
+    cancelled=False # Whether the fit was ended before its last epoch
 ):
     "Write a state, the first of several processes alone"
     for cb in self.learn._grab_cbs(WithinBatch): cb.put_back() # what is drawn for a batch is no part of it
-    if not rank_distrib(): write_state(self.folder, dict(signs=self.signs, fit_no=self.fit_no, epoch=epoch, at=at, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
+    if not rank_distrib(): write_state(self.folder, dict(signs=self.signs, fit_no=self.fit_no, epoch=epoch, at=at, cancelled=cancelled, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
     self.written = time.monotonic()
 
 @patch
@@ -386,7 +389,7 @@ def _first(self:Resume):
         raise CvkitError(f"The state in {self.folder} is of another fit: {'; '.join(diff[:3])}{f' and {len(diff)-3} more' if len(diff)>3 else ''}. Take another folder, or remove that one.")
     if state['fit_no']>self.fit_no: learn.model.load_state_dict(state['fit']['model']); return learn.n_epoch # an earlier fit of the same learner
     set_whole_state(learn, state, state['begun'], self.here)
-    self.begun,self.saved = state['begun'],state if state['at'] else None
+    self.begun,self.saved,self.cancelled = state['begun'],state if state['at'] else None,state.get('cancelled', False)
     where = f"going on in epoch {state['epoch']+1}" + f", batch {state['at']+1}"*bool(state['at'])
     print(f"{self.folder}: {where if state['epoch']<learn.n_epoch else 'this fit is finished, its result is loaded and nothing is trained; another folder trains anew'}.")
     return state['epoch']
@@ -399,15 +402,17 @@ def _epochs(self:Resume):
     if self.fit_no<0: self.about = dict(self.about, settings=settings_of(learn)) # a loss may have other numbers when it has trained
     self.fit_no,self.signs,self.told,self.written = self.fit_no+1,[*self.signs, sign(learn, self.about)],None,time.monotonic()
     self.here = self.begun = {k: _state(cb) for k,cb in lasting(learn).items()}
+    self.cancelled = False
     first,n = self._first(),learn.n_epoch
     if bar := getattr(getattr(learn, 'progress', None), 'mbar', None): bar.update(0) # fastprogress has to begin at 0
     try:
         with stop_signals() as self.heard:
+            if self.cancelled: raise CancelFitException # again, for callbacks that finish by it
             for epoch in range(first, n):
                 learn.epoch = self.now = epoch # a `validate` inside of it makes it 0
                 learn._with_events(learn._do_epoch, 'epoch', CancelEpochException)
     except CancelFitException:
-        self.write(n, 0)
+        if not self.cancelled: self.write(n, 0, True)
         self.agree()
         if self.stop: self.leave()
         raise

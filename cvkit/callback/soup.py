@@ -187,7 +187,9 @@ def fit(self:Soup, *args, **kwargs):
     learn = self.learn
     try: return type(learn).fit(learn, *args, **kwargs)
     finally:
-        if self.learn is not None: self.finish()
+        if self.learn is not None:
+            for cb in learn._grab_cbs(EMA): cb.finish() # whose own `fit` this one stands for
+            self.finish()
 
 # %% ../../nbs/32a_callback.soup.ipynb #c026
 @patch
