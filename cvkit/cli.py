@@ -12,9 +12,9 @@ from pathlib import Path
 
 # %% ../nbs/62_cli.ipynb #c005
 def _parser():
-    p = argparse.ArgumentParser('cvkit_run', description='Train on a competition folder and write its submission', argument_default=argparse.SUPPRESS)
+    p = argparse.ArgumentParser('cvkit_run', usage='cvkit_run COMP [options]', description='Train on a competition folder and write its submission', argument_default=argparse.SUPPRESS)
     p.add_argument('path', metavar='COMP', nargs='?', help='folder of the competition')
-    p.add_argument('--metric', help='says which state is best, such as accuracy, macro_f1, log_loss, rmse (by the task: accuracy, macro_f1, rmse, qwk)')
+    p.add_argument('--metric', help="the competition's metric, such as accuracy, macro_f1, auc, log_loss, rmse, qwk, map@5 (by the task: accuracy, macro_f1, rmse, qwk)")
     p.add_argument('--target', help='label column (guessed)')
     p.add_argument('--task', help='single, multi, regression or ordinal (guessed)')
     p.add_argument('--images', nargs='+', metavar='FOLDER', help='folders of the images, below COMP (found)')
@@ -27,15 +27,15 @@ def _parser():
     p.add_argument('--classes', nargs='+', metavar='NAME', help='names of the classes in their order (guessed)')
     p.add_argument('--form', help='what a submission holds: label, prob, probs, ranked, words or targets (guessed)')
     p.add_argument('--group', help='column whose values stay on one side of every split (guessed)')
-    p.add_argument('--no-group', dest='group', action='store_const', const=False, help='whatever a column is named, rows may be parted')
+    p.add_argument('--no-group', dest='group', action='store_const', const=False, help='no column is a group, however it is named')
     p.add_argument('--arch', help='timm model (tf_efficientnet_lite0)')
     p.add_argument('--weights', help="file or folder of the weights, 'none' for random ones (those of an installed package, or of the model hub)")
-    p.add_argument('--minutes', type=float, help='time for everything (60)')
+    p.add_argument('--minutes', type=float, help='time for everything, and with --resume for all of the run, what is used already included (60)')
     p.add_argument('--epochs', type=float, help='passes of fine-tuning; as many as fit into the minutes when not given')
-    p.add_argument('--folds', type=int, help='number of models, each of which learns from all but its part of the rows (1, which holds out a fifth, or some 20,000 rows)')
+    p.add_argument('--folds', type=int, help='number of models, each of which learns from all but its part of the rows (1, which holds out a fifth, or some 20,000 rows where there are no groups)')
     p.add_argument('--size', type=int, help='side of the images, pixels (guessed)')
     p.add_argument('--flip', action=argparse.BooleanOptionalAction, help='whether images may be mirrored (held-out images tell)')
-    p.add_argument('--cache', type=int, metavar='PIXELS', help='short side of images that are kept decoded on disk; 0 keeps none; where reading takes longer than training, many are kept anyway')
+    p.add_argument('--cache', type=int, metavar='PIXELS', help='short side of images that are kept decoded on disk; 0 keeps none (chosen where reading takes longer than training)')
     p.add_argument('--out', help='where the submission is written (submission.csv)')
     p.add_argument('--from', dest='from_run', nargs='+', metavar='RUN', help='run folder: predict and submit with its models; of several folders, the mean of what they predict')
     p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, or with --from predict a part of the test rows, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")
@@ -53,7 +53,7 @@ def _surplus(kws):
     for k,others in _BESIDE.items():
         if k not in kws: continue
         more = sorted(typed[o] for o in kws.keys()-{'path',k,*others})
-        return f"{typed[k]} goes on with what the run began with, but for --{', --'.join(others)}: leave out {', '.join(more)}." if more else None
+        return f"{typed[k]} takes the options that the run began with, and only --{', --'.join(others)} beside it: leave out {', '.join(more)}." if more else None
 
 def _refused(e):
     "What the system refused, and what the user can do"

@@ -10,7 +10,7 @@ import io, pkgutil, os, signal, _thread
 from contextlib import contextmanager, redirect_stdout, suppress
 from threading import Event, Thread, current_thread, main_thread
 from .core import CvkitError
-from .scale import begin_call, Board, heard, python_path, sigterm_heard
+from .scale import begin_call, Board, check_findable, heard, python_path, sigterm_heard
 
 # %% ../nbs/39c_cluster.ipynb #r006
 def _ray():
@@ -70,7 +70,7 @@ def _call(f, kwargs, name, lines, stop):
     begin_call()
     with redirect_stdout(_Lines(lines, name)):
         try:
-            with _interrupts(), _stops(stop): return pkgutil.resolve_name(f)(**kwargs)
+            with _interrupts(), _stops(stop): return (pkgutil.resolve_name(f) if isinstance(f, str) else f)(**kwargs)
         except (KeyboardInterrupt, CvkitError) as e: return e
 
 # %% ../nbs/39c_cluster.ipynb #r0092
@@ -103,12 +103,13 @@ class Cluster:
         self.cpus,self.gpus,self.at_once = places([n['Resources'] for n in ray.nodes() if n['Alive']], cpus, gpus)
 
     def __call__(self,
-        f:str,         # A function of a module with the module's name, such as 'time.sleep'
+        f,             # As for `in_processes`: a function of a module, or its name with the module's
         calls:dict,    # Name -> its arguments, as a dictionary
         retries:int=1, # How often a call is started again whose process died or raised
         said=print     # As for `in_processes`
     ) -> dict: # Name -> what the call returned, or the exception it ended with
         "Call `f` with each of `calls`, wherever there is room"
+        check_findable(f)
         from ray.util.queue import Queue
         ray,tries,found,stopped = _ray(),dict.fromkeys(calls, 0),{},0
         lines,stop = (Queue(actor_options=dict(num_cpus=0)) for _ in range(2))

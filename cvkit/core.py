@@ -90,7 +90,7 @@ def in_session(
     left = max(0., where().left/60-keep)
     if minutes is None: return left
     if not left: raise CvkitError(f"The session ends in {where().left/60:.1f} minutes, too soon to begin: start another one, which goes on with what is there.")
-    if minutes>left: warnings.warn(f"{minutes:g} minutes would end after the session does: {left:.0f} are taken. Where it is given more than nine hours, `CVKIT_HOURS` in the environment tells.")
+    if minutes>left: warnings.warn(f"{minutes:g} minutes would end after the session does: {left:.0f} are taken. Where your session has more than nine hours, set `CVKIT_HOURS` in the environment.")
     return min(minutes, left)
 
 # %% ../nbs/00_core.ipynb #c018

@@ -13,6 +13,7 @@ from fastai.torch_core import find_bs, num_distrib, to_detach
 from fastcore.basics import patch
 from signal import SIGTERM
 from .callback.ema import all_state
+from .callback.partial import FirstBatches
 from .core import chip, CvkitError
 from .margins import PartialFC
 
@@ -72,7 +73,8 @@ class DataParallel(Callback):
 def take(self:DataParallel, train):
     "This process's part of the loader that is about to be read"
     if self.world==1: return
-    self.read = self.learn.dl
+    dl = self.learn.dl
+    self.read = dl.dl if isinstance(dl, FirstBatches) else dl
     self.read.to_detach = _alone
     if not hasattr(self, 'gather_preds'): self.read.chunkify = Part(self.read, self.rank, self.world, train) # predictions are wanted whole and in order
 

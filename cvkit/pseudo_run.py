@@ -106,7 +106,7 @@ def pseudo_run(
     rows = _to_label(comp, rows, allowed)
     labels = dict(least=least, share=share, most=most, neighbours=neighbours, sure=sure, rows=None if own else sha1('\0'.join(rows.index).encode()).hexdigest())
     _held(comp, first, of)
-    folder = _begin(first, comp, of, out, minutes, labels) if resume is None else _stopped(Path(resume), comp, of, out, labels)
+    folder = _begin(first, comp, of, out, minutes, labels) if resume is None else _stopped(Path(resume).resolve(), comp, of, out, labels)
     again = f"cvkit_run {comp.path} --pseudo {of} --resume {folder} --out {out}" if own else f"the same call with resume='{folder}'"
     with alone(folder):
         run = Run.load(folder)

@@ -84,7 +84,7 @@ def read_oof(
     folder        # A run folder
 ) -> pd.DataFrame:
     "The held-out rows that `save_oof` kept; names stay text, whatever they look like"
-    rows = pd.read_csv(Path(folder)/'valid.csv', dtype=str, index_col='id', keep_default_na=False, encoding_errors='surrogateescape')
+    rows = pd.read_csv(Path(folder)/'valid.csv', dtype=str, keep_default_na=False, encoding_errors='surrogateescape').set_index('id') # pandas 2 makes numbers of an index that it reads
     return rows.astype({k: float for k in (['true','predicted','loss'] if 'target' in rows else ['p','loss'])})
 
 # %% ../nbs/50_report.ipynb #c018

@@ -15,6 +15,7 @@ from copy import copy
 from dataclasses import replace
 from fastcore.meta import delegates
 from functools import partial
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 import numpy as np, pandas as pd, torch
@@ -24,9 +25,9 @@ from .backbone import known_arch, timm_body
 from .budget import after_training, files_again, keep_decoded, over_at, seconds_to_decide, seconds_to_open, room_for_labels, room_for_tables, room_for_weights, time_for, views_for
 from .callback.batchnorm import body_norms
 from .callback.howfar import HowFar
-from .callback.microbatch import in_parts
+from .callback.microbatch import free, in_parts
 from .cluster import Cluster
-from .core import chip, CvkitError, in_session, interrupts_heard, seed_all, where, write_somewhere
+from .core import chip, CvkitError, in_session, interrupts_heard, one_of, seed_all, where, write_somewhere
 from .data import Competition
 from .decide import Decision, spoken
 from .dials import get_size, set_flip, set_size
@@ -60,7 +61,7 @@ def guess_size(
 def made_for(
     body # A `cvkit.backbone.Body`
 ) -> int:
-    "Side of the images that its weights were tested with, 224 pixels at least and in steps of 32, or of what patches ask for; that of a body that takes one size only"
+    "Side of the images that its weights were tested with, pixels: 224 at least, rounded down to a multiple of 32, or of what its patches ask for; a body of fixed size has its own"
     tested = getattr(body.model, 'pretrained_cfg', {}).get('test_input_size') or body.cfg['input_size']
     return body.native[0] if body.fixed else max(224, max(tested))//body.step*body.step
 
@@ -100,10 +101,11 @@ def make_learner(
     size = size or run.size
     images = comp.items().image
     n = int((~valid.reindex(images.index).to_numpy(bool) & ~images.isin(list(comp.unreadable(look=False)))).sum())
-    dls = comp.dataloaders(size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5)
+    dls = comp.dataloaders(size, min(32, max(1, n//2)), valid=valid, flip=0 if flip is False else .5, seed=run.asked['seed']%2**32)
     y = comp.y(comp.train[~valid.reindex(comp.train.index, fill_value=True).to_numpy(bool)])
     stats = (y.mean(0), y.std(0).clip(1e-6)) if comp.task=='regression' else None
-    def made(): return timm_learner(dls, run.arch, weights, head=run.head, size=size, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') and run.head!='arcface' else 0., target_stats=stats)
+    # the tables of a transformer are those of `run.size` in each process, whatever time a fold has
+    def made(): return timm_learner(dls, run.arch, weights, head=run.head, size=run.size, precision='fp32' if chip().kind=='xla' else None, metrics=comp.metric.fastai(comp.task), path=path, label_smoothing=.1 if comp.task in ('single','ordinal') and run.head!='arcface' else 0., target_stats=stats)
     if run.head!='arcface': return made()
     with torch.random.fork_rng(devices=[]): # a fold that goes on makes one learner, and draws the same numbers
         try: learn = made()
@@ -181,11 +183,11 @@ def _predict_both(run, comp, learners, held, ledger, name=''):
     "Held-out and test rows in the views that `run` allows the folds of `learners`"
     fold,learn = next(iter(learners.items()))
     set_size(learn.dls, run.side(fold))
-    views, lost = views_for(run.mirrors(fold)), set(learn.dls.unreadable)
+    views = views_for(run.mirrors(fold))
     predict_rows(ledger, comp, learners, comp.test, 'test', views=views, run=name)
     predict_rows(ledger, comp, learners, held, 'valid', views=views)
     for k in learners: ledger.forget(k, views) # of a fold that was stopped before it was told that images may not be mirrored
-    if new := set(learn.dls.unreadable)-lost:
+    if new := set(learn.dls.unreadable) & set(comp.items(comp.test).image):
         run.warn(f"{len(new)} test images cannot be read and get the shares of the training labels, such as {Path(min(new)).name}")
 
 # %% ../nbs/61_run.ipynb #c018253
@@ -231,6 +233,7 @@ def train_fold(
     keep_decoded(run, fold, learn, n_predict, at_once)
     run.save(folder)
     plan = _plan(run, fold, body)
+    print(f"fold {fold}  {run.arch}, images of {run.side(fold)} pixels in batches of {learn.dls.bs}, {learn.model.precision} on {torch.cuda.get_device_name(learn.dls.device) if learn.dls.device.type=='cuda' else learn.dls.device.type.upper()}", flush=True)
     seed_all(run.asked['seed']+fold) # whether batches were timed just now or before a kill
     ends = time.monotonic()+run.training[str(fold)]
     try:
@@ -242,7 +245,7 @@ def train_fold(
         raise
     finally:
         if not new and kept.exists(): learn.model.load_state_dict(torch.load(kept, map_location='cpu', weights_only=True))
-        if met := set(learn.dls.unreadable)-set(lost): run.warn(f"{len(met)} images of the training table cannot be read and counted as grey, such as {Path(min(met)).name}")
+        if met := set(learn.dls.unreadable)-set(lost)-set(comp.items(comp.test).image): run.warn(f"{len(met)} images of the training table cannot be read and counted as grey, such as {Path(min(met)).name}")
         if new or kept.exists(): _predict_both(run, comp, {fold: learn}, held, ledger)
         if hasattr(learn, 'plan'): keep_plan(learn, folder, fold)
         _note_returns(run, fold, getattr(learn, 'guard', None))
@@ -334,6 +337,7 @@ def _side_by_side(run, comps, held, folder, at_once, dealer, weights, ledger, be
         if rows := [o for o in history if o['fold']==fold]: write_somewhere(folder/f'history{part.part}.csv', pd.DataFrame(rows).to_csv(index=False))
         calls[f'fold {fold}'] = dict(comp=comps[fold], folder=folder, fold=fold, valid=held[fold], weights=weights, ledger=ledger, since=time.time()-(time.monotonic()-begun), share=share, at_once=min(at_once, len(todo)))
     print(f"Folds {', '.join(map(str, todo))} on {at_once} devices, each in a process of its own.", flush=True)
+    free() # this process holds nothing on the cards while others compute there
     found = dealer('cvkit.run.fold_alone', calls, said=partial(print, flush=True))
     join_parts(run, folder)
     ledger.unwritten += [b for o in found.values() if isinstance(o, list) for b in o]
@@ -378,6 +382,13 @@ def train_folds(
 # %% ../nbs/61_run.ipynb #c030
 _GRAVE = 'no test image is found','sample has numbers and labels are text','label of the sample is no class','label of the sample is no folder' # problems that are told once more
 
+def _settled(from_run, resume, kwargs, **given):
+    "Arguments that an earlier run has settled"
+    if not from_run and not resume: return []
+    beside = ('path','out','devices','begun')+('minutes',)*(not from_run)
+    usual = {k: o.default for k,o in signature(cvkit_run).parameters.items()}
+    return [k for k,v in {**given, **kwargs, 'resume': from_run and resume}.items() if k not in beside and v is not None and v!=usual.get(k)]
+
 @delegates(Competition)
 def cvkit_run(
     path,                             # Folder of the competition
@@ -390,7 +401,7 @@ def cvkit_run(
     weights=None,                     # File or folder; those of an installed package, or of the model hub, when `None`; 'none' for random ones
     minutes:float=None,               # Time for everything, at most until Kaggle ends the session; 60 when `None`
     epochs:float=None,                # Passes of fine-tuning; as many as fit into the minutes when `None`
-    folds:int=1,                      # 1: a fifth is held out, or some 20,000 rows; more: so many models
+    folds:int=1,                      # 1: a fifth is held out, or some 20,000 rows where there are no groups; more: so many models
     size:int=None,                    # Side of the images, pixels; guessed when `None`
     flip:bool=None,                   # Whether images may be mirrored; when `None` held-out images tell, and drawings of two colours never are
     cache:int=None,                   # Short side in pixels of training and held-out images that are kept decoded on disk; 0 keeps none; when `None` as many as there is room for, at half as much again as `size`, where reading them takes longer than training
@@ -403,14 +414,16 @@ def cvkit_run(
     **kwargs
 ) -> Path: # The run folder
     "Check, plan, train, predict, submit"
-    begun = begun or time.monotonic()
+    given,begun = dict(locals()),begun or time.monotonic()
     if isinstance(metric, Metric) and METRICS.get(metric.name)==metric: metric = metric.name
-    if kwargs and (from_run or resume): raise CvkitError(f"An earlier run has read the folder already: leave out {', '.join(f'`{k}`' for k in kwargs)}.")
+    if more := _settled(**given): raise CvkitError(f"An earlier run has settled that already: leave out {', '.join(f'`{k}`' for k in more)}.")
     if not isinstance(metric, (str,type(None))): raise CvkitError("A run that goes on, or predicts later, knows its metric by name: give one of `cvkit.metrics`, and take a `Metric` of your own to `Competition` and `fit_plan`.")
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
+    if isinstance(devices, (str,int)) and devices!='ray': devices = [devices]
+    if devices and devices not in ('ray',['ray']): [one_of('device', str(o), ['cpu', *map(str, all_devices())]) for o in devices]
     if from_run: return submit_from(path, from_run, out, devices)
     if resume: return go_on(path, resume, out, minutes, devices, begun)
-    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs')}
+    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs','given','more')}
     chip(); known_arch(arch) # what would end it is told before images are opened
     comp = Competition(path, metric=metric, target=target, task=task, images=images, group=group, **kwargs)
     print(comp)
@@ -596,7 +609,7 @@ def go_on(
     begun=None   # As for `cvkit_run`
 ) -> Path:  # The run folder
     "Go on with a run that was stopped or killed: finished folds stay, the one that trained goes on in the middle of its epoch, the others follow"
-    run, folder = Run.load(folder), Path(folder)
+    run, folder = Run.load(folder), Path(folder).resolve() # whatever folder a worker stands in
     if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
     comp, n = Competition(path, **run.comp), run.asked['folds']
     if run.blind: _unopened(comp)

@@ -61,7 +61,8 @@ class Run:
         if not f.exists():
             comp.together_known = pd.Series(comp.together(), comp.train.index)
             return comp.folds(n_parts(comp) if n==1 else n, seed=self.asked['seed'])
-        had = pd.read_csv(f, index_col=0, dtype=str, keep_default_na=False, encoding_errors='surrogateescape').reindex(comp.train.index)
+        had = pd.read_csv(f, dtype=str, keep_default_na=False, encoding_errors='surrogateescape')
+        had = had.set_index(had.columns[0]).reindex(comp.train.index) # pandas 2 makes numbers of an index that it reads
         if len(new := had.index[had.fold.isna()]): raise CvkitError(f"The training rows are not those of '{folder}': its folds.csv lacks {len(new)} of them, such as '{new[0]}'. Train anew.")
         if 'together' in had: comp.together_known = had.together.astype(int)
         return had.fold.astype(int)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['BEGIN', 'all_devices', 'shares', 'python_path', 'serve', 'Process', 'begin_call', 'say_far', 'Board', 'heard',
-           'sigterm_heard', 'in_processes']
+           'sigterm_heard', 'check_findable', 'in_processes']
 
 # %% ../nbs/39a_scale.ipynb #c76372f
 import io, os, pickle, pkgutil, signal, subprocess, sys, threading, traceback
@@ -31,8 +31,9 @@ def shares(
     return [set(cores[i::n]) or set(cores) for i in range(n)]
 
 def python_path() -> str: # For a new Python, which then finds the modules that this one finds
-    "Where cvkit lies, and `sys.path`"
-    return os.pathsep.join(dict.fromkeys([str(Path(cvkit.__file__).parent.parent), *filter(None, sys.path)]))
+    "`sys.path` in its order, after where cvkit lies if that is not in it"
+    home,there = str(Path(cvkit.__file__).parent.parent),[*filter(None, sys.path)]
+    return os.pathsep.join(dict.fromkeys([home]*(home not in there)+there))
 
 def _env(device, cores):
     "Environment in which `device` is the only one"
@@ -165,6 +166,13 @@ def _ending(running):
         for p,_ in running.values(): p.p.kill()
 
 # %% ../nbs/39a_scale.ipynb #cce899b
+def check_findable(
+    f # A function, or its name with the module's
+):
+    "Raise where another process cannot find it"
+    own = getattr(f, 'func', f)
+    if not isinstance(f, str) and getattr(own, '__module__', '__main__')=='__main__': raise CvkitError(f"{getattr(own, '__name__', f)} is defined here, where another process cannot find it: put it into a module.")
+
 def in_processes(
     f,            # A function of a module, or its name with the module's, such as 'time.sleep'
     calls:dict,   # Name -> its arguments, as a dictionary
@@ -177,7 +185,7 @@ def in_processes(
     devices = [one_of('device', str(d), there) for d in (all_devices() if devices is None else devices)]
     if not devices: raise CvkitError("There is no device to compute on: give numbers of cards, or 'cpu'.")
     devices = devices[:max(1, len(calls))] # those that compute share the cores
-    if not isinstance(f, str) and getattr(f, '__module__', '__main__')=='__main__': raise CvkitError(f"{getattr(f, '__name__', f)} is defined here, where another process cannot find it: put it into a module.")
+    check_findable(f)
     waiting, tries, running, found, lines, stopped = list(calls), dict.fromkeys(calls, 0), {}, {}, Queue(), False
     free,hear = [*zip(devices, shares(len(devices)))],partial(heard, said, Board())
     with TemporaryDirectory() as tmp, _ending(running), sigterm_heard():
