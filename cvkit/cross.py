@@ -11,8 +11,9 @@ from copy import copy
 from functools import partial
 from itertools import chain
 import numpy as np, pandas as pd
+from .cluster import Cluster
 from .core import CvkitError, one_of, seed_all
-from .scale import in_processes
+from .scale import check_findable, in_processes
 from .tta import check_probs, order_of, predict_views, rows_seen
 import cvkit.folds, cvkit.loaders, cvkit.scores
 
@@ -25,13 +26,13 @@ def views_by_row(
     what:str='probs'     # As for `cvkit.tta.predict_views`
 ) -> dict:               # (view, side) -> a frame by id, text
     "What the model says of each row of `df` in each view, the mean of its images; nothing of images that cannot be read"
-    items,order = comp.items(df),order_of(learn, comp.classes) if what=='probs' else slice(None)
+    items,order,names = comp.items(df),*((order_of(learn, comp.classes),comp.classes or comp.targets) if what=='probs' else (slice(None),None))
     found = predict_views(learn, dl := learn.dls.test_dl(items), views, what=what)[0]
     ids,seen = rows_seen(learn, dl, items)
     for o in found.values():
         if lost := (~np.isfinite(o[seen])).any(1).sum(): raise CvkitError(f"The model says NaN or infinity of {lost} of {seen.sum()} rows: its training has diverged, lower the rate.")
         if what=='probs' and comp.task!='regression' and seen.any(): check_probs(o[seen])
-    return {k: pd.DataFrame(o[seen][:,order], ids[seen].astype(str)).groupby(level=0, sort=False).mean() for k,o in found.items()}
+    return {k: pd.DataFrame(o[seen][:,order], ids[seen].astype(str), names).groupby(level=0, sort=False).mean() for k,o in found.items()}
 
 def by_row(
     learn, comp, df, views=('identity',), what='probs' # As for `views_by_row`
@@ -90,7 +91,7 @@ def one_fold(
     learn = fit(comp, held)
     for (kind,_),df in wanted.items():
         for (view,size),o in views_by_row(learn, comp, df, views).items() if len(df) else ():
-            if len(o): ledger.add(o.index, o.values, kind, fold=fold, run=run, view=view, size=size)
+            if len(o): ledger.add(o.index, o, kind, fold=fold, run=run, view=view, size=size)
     y,p = ledger.held_out(comp, fold=fold, run=run)
     print(f"fold {fold}: {comp.metric.name} {comp.metric(y, p.values):.4f} on {len(p)} rows", flush=True)
     return [o for o in ledger.unwritten if o[0]['file'] not in before]
@@ -104,7 +105,7 @@ def cross_validate(
     run:str='',                # A name for this model, where the ledger has several
     views=('identity','hflip'),# To predict in, as for `cvkit.tta.predict_views`; each is kept for itself
     seed:int=0,                # Of everything random in `fit`, more by the number of the fold
-    devices=None               # Numbers of cards, or 'cpu' once for each process; one fold after the other, here, when `None`
+    devices=None               # Numbers of cards, or 'cpu' once for each process, or 'ray': those of a Ray cluster; one fold after the other, here, when `None`
 ) -> pd.DataFrame:             # As from `ledger.scores`
     "Train and predict each fold, and tell what the out-of-fold predictions are worth; folds that the ledger has are not trained again"
     folds = whole_folds(comp, folds)
@@ -114,8 +115,10 @@ def cross_validate(
     if devices is None:
         for kw in calls.values(): one_fold(**same, **kw)
     else:
-        if getattr(getattr(fit, 'func', fit), '__module__', '__main__')=='__main__': raise CvkitError(f"`{getattr(fit, '__name__', fit)}` is defined here, where another process cannot find it: put it into a module, or leave `devices` out.")
-        found = in_processes('cvkit.cross.one_fold', {name: {**same, **kw} for name,kw in calls.items()}, devices, said=partial(print, flush=True))
+        check_findable(fit)
+        ledger.path = ledger.path.absolute() # whatever folder a worker stands in
+        dealer = Cluster() if devices in ('ray',['ray']) else partial(in_processes, devices=devices)
+        found = dealer('cvkit.cross.one_fold', {name: {**same, **kw} for name,kw in calls.items()}, said=partial(print, flush=True))
         ledger.unwritten += [b for o in found.values() if isinstance(o, list) for b in o]
         if failed := next((o for o in found.values() if isinstance(o, BaseException)), None): raise failed
     return ledger.scores(comp, run=run)

@@ -61,7 +61,7 @@ class Ledger:
 
     def add(self,
         ids,               # Image ids; one that is repeated (several images a row) is averaged
-        preds,             # Probabilities, values or embeddings, (ids, columns); half precision is kept as it is, all else as float32
+        preds,             # Probabilities, values or embeddings, (ids, columns); the columns of a frame go by their names; half precision is kept as it is, all else as float32
         kind:str='valid',  # 'valid', 'test' or 'train'
         fold:int=0,        # Which fold's model
         run:str='',        # Which training
@@ -72,6 +72,7 @@ class Ledger:
     ) -> Path:
         "Keep a block of predictions, in one step, without rows that are no numbers; one that the disk refuses is kept in memory, with a warning, until a later one finds room"
         one_of('kind of prediction', kind, ('valid','test','train')); one_of('content', what, ('probs','embedding'))
+        if isinstance(preds, pd.DataFrame) and what=='probs': preds = self._by_name(preds)
         preds,ids = np.asarray(preds),[str(o) for o in ids]
         if preds.dtype!=np.float16: preds = preds.astype(np.float32)
         if preds.ndim==1: preds = preds[:,None]
@@ -85,7 +86,14 @@ class Ledger:
             while self.unwritten: self._write(*self.unwritten[0]); self.unwritten.pop(0)
         except (OSError, sqlite3.DatabaseError) as e:
             warnings.warn(f"The ledger cannot write to {self.path} ({getattr(e, 'strerror', None) or e}): these predictions are only in memory, free some space.")
+        except ValueError: self.unwritten = [o for o in self.unwritten if o[0] is not block]; raise # of a name that no later try can write
         return self.path/block['file']
+
+    def _by_name(self, preds):
+        "The columns of a frame in the order of the ledger, which takes their names where it has none"
+        names = [str(o) for o in preds.columns]
+        if self.classes is None: self._classes = names
+        return preds.set_axis(names, axis=1)[self.classes] if sorted(names)==sorted(self.classes) else preds
 
     def _finite(self, preds, ids):
         "The rows that are numbers; a model that says nothing of some images says something of the others"
@@ -332,7 +340,7 @@ def as_classes(self:Ledger,
 ) -> pd.DataFrame:
     "The columns of `preds` in the order of the classes, or targets, of `comp`, whose answers are numbers of them; raise where they are of others"
     want,have = [str(o) for o in comp.classes or comp.targets],[str(o) for o in preds]
-    if have==want or have==[str(i) for i in range(len(want))]: return preds # of a ledger without names they are numbers
+    if sorted(have)!=sorted(want) and have==[str(i) for i in range(len(want))]: return preds # of a ledger without names they are numbers
     if sorted(have)!=sorted(want): raise CvkitError(f"The ledger at {self.path} tells of {len(have)} classes, {', '.join(have[:3])} ..., and {comp.path.name} has {len(want)}, {', '.join(want[:3])} ...: open the ledger of this competition, with the same classes.")
     return preds.set_axis(have, axis=1)[want]
 

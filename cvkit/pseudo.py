@@ -149,7 +149,7 @@ def sure_labels(self:Ledger,
         y,p = self.held_out(comp, run=run)
         others = np.flatnonzero(~p.index.isin(self.held_out(comp, run=run, fold=fold)[1].index))
         if not len(others): others = np.arange(len(p))
-        found.append(in_pieces(self.get('test', fold=fold, run=run), partial(tempered, t=temperature(p.values[others], y[others], comp.task), task=comp.task)))
+        found.append(in_pieces(self.as_classes(comp, self.get('test', fold=fold, run=run)).set_axis(comp.classes, axis=1), partial(tempered, t=temperature(p.values[others], y[others], comp.task), task=comp.task)))
     return choose_labels(_mean_of(found), *(found if len(found)>1 else ()), **kw)
 
 # %% ../nbs/43_pseudo.ipynb #82c96c71
@@ -191,7 +191,7 @@ def pseudo_rounds(
 # %% ../nbs/43_pseudo.ipynb #7a6ffae7
 def _compared(comp, ledger, ids, runs, labels, metric, sure):
     "The rounds on the held-out rows `ids`, and which of them stays"
-    found = [[ledger.get('valid', run=o) for o in now] for now in runs]
+    found = [[ledger.as_classes(comp, ledger.get('valid', run=o)) for o in now] for now in runs]
     for o in sum(found, []): ids = ids[ids.isin(o.index)] # but for images that cannot be read
     y,groups = comp.y(comp.train.loc[ids]),groups_of(comp, ids)
     preds,best,out = [_mean_of([o.loc[ids] for o in now]).values for now in found],0,[]
@@ -209,10 +209,10 @@ def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, n
     if predicted(comp, ledger, wanted, fold): return
     learn,said = fit(more, held, weights),{}
     for kind,df in (('valid',own),('test',comp.test)):
-        if len(df) and len(p := by_row(learn, comp, df, views)): said[kind] = p; ledger.add(p.index, p.values, kind, fold=fold, run=run)
+        if len(df) and len(p := by_row(learn, comp, df, views)): said[kind] = p; ledger.add(p.index, p, kind, fold=fold, run=run)
     if not ('test' in said and rows[['image']].equals(comp.test[['image']])): said['test'] = by_row(learn, comp, rows, views)
     graph = _graph(learn, comp, own, rows, neighbours) if neighbours else said
-    for kind,o in said.items(): ledger.add(o.index, (o.values+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS, view='labels')
+    for kind,o in said.items(): ledger.add(o.index, (o+graph[kind].loc[o.index].values)/2, kind, fold=fold, run=run+_LABELS, view='labels')
 
 def _graph(learn, comp, own, rows, neighbours):
     "What spreads from the training rows of `learn` over its features to the held-out rows and to `rows`"

@@ -229,7 +229,7 @@ def imprint(self:Learner):
     if not isinstance(layer, CosineLinear) or layer.centers>1: raise CvkitError(f"Mean embeddings are directions of a cosine head with one center a class: take head='cosine' or 'arcface' of `timm_learner`, not {type(layer or head).__name__}.")
     x,y = pooled_features(self, self.dls.test_dl(self.dls.train_ds.items, with_labels=True))
     if y.ndim!=1 or y.is_floating_point(): raise CvkitError("Mean embeddings of classes take one label an image.")
-    at,named = layer.weight,y>=0 # rows without a label are in no class
+    at,named = layer.weight,(y>=0) & x.isfinite().all(1) # rows without a label are in no class
     total = torch.zeros(at.shape)
     for xs,ys,i in zip(*(o.split(1024) for o in (x,y.long(),named))): total.index_add_(0, ys[i], F.normalize(head.embed(xs.to(at.device)).float()).cpu()[i])
     there = torch.bincount(y[named].long(), minlength=len(total))>0

@@ -45,7 +45,7 @@ def bootstrap(
     n:int=200,   # Draws
     seed:int=0   # As for `draws`: scores of two predictions can be compared draw by draw
 ) -> np.ndarray: # The scores (n,)
-    "What `metric` would say of other rows of the same kind; of very many, where each draw costs all of them, from a part, which strays more by the root of how many times it has fewer groups"
+    "What `metric` would say of other rows of the same kind. Of very many rows a part is drawn, and its spread is scaled by the root of its share of the groups"
     if len(y)!=len(preds): raise CvkitError(f"{len(y)} answers but {len(preds)} predictions: give one each.")
     if by_row := getattr(metric, 'by_row', None):
         scores = by_row(np.asarray(y), np.asarray(preds))
@@ -153,12 +153,14 @@ def parts_of(
     seed:int=0  # Which of the many ways
 ) -> np.ndarray: # A number for each of `ids`
     "Parts of some rows for a nested estimate, with look-alikes in one, whatever fold they were held out in; fewer where there are fewer groups"
+    if not comp.blind and comp.together_known is None: comp.fingerprints(comp.train.loc[ids]) # so that they are seen once, not by each copy
     few = copy(comp)
     few.train = comp.train.loc[ids]
-    if not comp.blind and comp.together_known is None: comp.fingerprints(few.train) # so that they are seen once, not by each copy
-    n = len(np.unique(few.together()))
+    bound = few.together()
+    n = len(np.unique(bound))
     if n<2: raise CvkitError(f"The {len(few.train)} held-out rows all belong together, so nothing can be chosen by some and judged by others: hold out more groups.")
-    return few.folds(min(k, n), seed=seed)[ids].to_numpy()
+    y = cvkit.folds.levels(few.y()[:,0], min(k, n)) if few.task=='regression' else few.y()
+    return cvkit.folds.split_rows(y, bound, min(k, n), seed, bool(few.group))
 
 def _metrics(comp, names): return [comp.metric] if names is None else [get_metric(o) for o in names]
 

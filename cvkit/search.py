@@ -19,6 +19,7 @@ def _unit(x, device, what, first):
     if not (fine := length.isfinite()).all(): raise CvkitError(f"Row {first+int(fine.int().argmin())} of the {what} is not finite, or its length is not: leave such vectors out, or compute them again.")
     return x/length.clamp_min(1e-12)
 
+@torch.no_grad()
 def nearest(
     queries,          # Vectors (n, d), of any length but 0; an array, a tensor, lists or a frame
     gallery=None,     # Vectors (m, d); the queries themselves, each without itself, when `None`

@@ -37,9 +37,11 @@ def expected_ids(
     return pd.Series([by_file[o] for o in order], order, dtype=object)
 
 # %% ../nbs/46_submit.ipynb #c010
+def _sampled(comp): return comp.sample is not None and comp.sample.shape[1]>1 # of ids alone it says nothing of answers
+
 def _header(comp):
-    if comp.sample is not None: return list(comp.sample.columns)
-    return [comp.test.index.name or 'id', *comp.targets]
+    if _sampled(comp): return list(comp.sample.columns)
+    return [(comp.test.index.name or 'id') if comp.sample is None else comp.sample.columns[0], *comp.targets]
 
 def _columns(comp): return _header(comp)[1:]
 
@@ -76,7 +78,7 @@ def takes_decisions(
     comp # A `Competition`
 ) -> bool:
     "Whether the columns of several labels are 0/1 decisions"
-    if comp.task!='multi' or comp.sample is None or comp.metric.name.partition('@')[0] in _ranking: return False
+    if comp.task!='multi' or not _sampled(comp) or comp.metric.name.partition('@')[0] in _ranking: return False
     return all(pd.api.types.is_integer_dtype(t) for t in comp.sample.dtypes.iloc[1:])
 
 def _probs(comp, p, threshold):
@@ -91,7 +93,7 @@ def _words(comp, p, threshold):
 def _places(comp):
     "How many labels a ranked list holds: K of a metric like map@K, else as in the sample"
     _,_,k = comp.metric.name.partition('@')
-    if comp.sample is None: return min(int(k or 5), len(comp.classes))
+    if not _sampled(comp): return min(int(k or 5), len(comp.classes))
     words = comp.sample.iloc[:,1].astype(str).str.split()
     return min(int(k or words.str.len().max()), len({*comp.classes, *words.explode()}))
 
@@ -109,7 +111,7 @@ def _split(comp, column):
 
 def _named(comp):
     "What the sample names that may be predicted: its columns, or the words of its answers"
-    if comp.sample is None or comp.form not in ('label','ranked','probs'): return []
+    if not _sampled(comp) or comp.form not in ('label','ranked','probs'): return []
     return _columns(comp) if comp.form=='probs' else [*_split(comp, comp.sample.iloc[:,1]).explode().unique()]
 
 
@@ -176,7 +178,7 @@ def _check_numbers(comp, v):
 
 def _check_labels(comp, v):
     "Labels that training or the sample has, none twice, no more than there are places"
-    lists,known = _split(comp, v.iloc[:,0]),{*comp.classes, *(() if comp.sample is None else _split(comp, comp.sample.iloc[:,1]).explode())}
+    lists,known = _split(comp, v.iloc[:,0]),{*comp.classes, *(() if not _sampled(comp) else _split(comp, comp.sample.iloc[:,1]).explode())}
     unknown = lists.map(lambda o: not known.issuperset(o))
     _refuse(unknown, "has labels that training never saw", "use the names in `comp.classes`, or the word of the sample for what is new")
     _refuse(lists.map(lambda o: len(set(o))<len(o)), "names a label twice in a row", "keep each label once")

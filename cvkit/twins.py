@@ -97,7 +97,7 @@ def show_twins(
     "Pairs side by side, the label or the side above, how like they are below"
     few = pairs.head(n)
     images = [o for r in few.itertuples() for o in (r.image_a,r.image_b)]
-    above = [o or 'test' for r in few.itertuples() for o in (r.label_a,r.label_b)]
+    above = [label or side for r in few.itertuples() for label,side in ((r.label_a,r.side_a),(r.label_b,r.side_b))]
     return sheet(images, above, [f'{r.like:.3f}' for r in few.itertuples() for _ in 'ab'], [r.agree==False for r in few.itertuples() for _ in 'ab'], 4)
 
 # %% ../nbs/44a_twins.ipynb #0a32b81c
