@@ -178,7 +178,7 @@ def digits(comp, out, resume=None):
     "`cvkit_run` for three epochs, with a state after every batch"
     every,begin = int(os.getenv('EVERY', 1)),Resume.__init__
     Resume.__init__ = lambda self, folder, **kw: begin(self, folder, every=every, **kw)
-    cvkit_run(comp, arch='test_resnet', weights='none', epochs=3, size=32, folds=2, out=out, resume=resume)
+    cvkit_run(comp, out=out, **(dict(resume=resume) if resume else dict(arch='test_resnet', weights='none', epochs=3, size=32, folds=2)))
 
 def run_of(out): return max((Path(out).parent/'runs').iterdir(), key=lambda o: o.stat().st_mtime)
 
