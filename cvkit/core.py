@@ -136,7 +136,7 @@ def chip() -> Chip: # The accelerator in use, or the CPU
     return Chip('cpu', 'CPU', 1, 'bf16' if _cpu_bf16() else 'fp32', True)
 
 # %% ../nbs/00_core.ipynb #669f3e30
-_SHORT = "can't allocate memory", 'out of memory', 'CUDNN_STATUS_ALLOC_FAILED', 'CUBLAS_STATUS_ALLOC_FAILED', 'nable to find an engine to execute this computation'
+_SHORT = "can't allocate memory", 'out of memory', 'CUDNN_STATUS_ALLOC_FAILED', 'ALLOCATION_FAILED', 'CUBLAS_STATUS_ALLOC_FAILED', 'nable to find an engine to execute this computation'
 
 def out_of_memory(
     e # An exception

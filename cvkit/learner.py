@@ -263,7 +263,7 @@ def device_of(
     learn # A `Learner`
 ) -> torch.device:
     "Where it computes, also where its loaders, as those of torch, do not say"
-    return getattr(learn.dls, 'device', None) or default_device()
+    return torch.device(getattr(learn.dls, 'device', None) or default_device()) # which may be a text
 
 @torch.no_grad()
 def outputs(

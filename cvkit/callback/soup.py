@@ -66,7 +66,7 @@ def way(
 
 class Soup(TrackerCallback):
     "Keep the `k` best states of a fit and end with their average, or with the best one if that scores higher"
-    order = TrackerCallback.order+9 # after those that save the model, stop, or load another one
+    order,remove_on_fetch = TrackerCallback.order+9,False # after those that save the model, stop, or load another one; removed for a look at predictions, it would end
     def __init__(self,
         k:int=3,                  # States to keep, 1 or more
         monitor:str='valid_loss', # Loss or metric of the validation by which they are judged
