@@ -378,6 +378,7 @@ def summary(raw):
             if graph := [o for o in found if k in o]: out.append(row(f"the same against a graph ({k}), which takes {np.mean([o[k]['building'] for o in graph]):.0f} s to build and finds {np.mean([o[k]['recall'] for o in graph]):.3f}", [o['seconds'] for o in graph], [o[k]['seconds'] for o in graph], 's', 'none', None, more=False))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='drawings'):
         out.append(row(f"{arm}: MAP@5 by what held-out rows choose, against class means at one size", [o['test'] for o in found], [o['means'] for o in found], 'share', 'at least .55', lambda a, b: a>=.55))
+        out.append(row(f"{arm}: points that held-out rows, of classes with a drawing less, were off the test", [100*abs(o['valid']-o['test']) for o in found], None, 'points', 'none', None))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='pseudo'):
         out.append(row(f'{arm}: points of accuracy with pseudo-labels for the rest, against none', [100*(o['after'] if o['stays'] else o['before']) for o in found], [100*o['before'] for o in found], 'points', '3 points more', lambda a, b: a>=b+3))
     for (_,arm),found in ((k,v) for k,v in by.items() if k[0]=='another_round'):

@@ -32,7 +32,7 @@ def row(what, ours, peer, unit, goal, met, more=True):
     "A row of the table, from one number for each repeat of ours and of the peer; without a peer where that is `None`. The ratio is that of the means. `met` is `None` where there is no goal"
     ours = np.array(ours, float)
     out = dict(what=what, ours=round(float(ours.mean()), 4), peer=None, unit=unit, ratio=None, spread=None, n=len(ours), goal=goal)
-    if peer is None: return dict(out, met=bool(met(ours)))
+    if peer is None: return dict(out, met=met and bool(met(ours)))
     peer = np.array(peer, float)
     with np.errstate(divide='ignore', invalid='ignore'): each,ratio = ((a/b) if more else (b/a) for a,b in ((ours,peer),(ours.mean(),peer.mean())))
     return dict(out, peer=round(float(peer.mean()), 4), ratio=round(float(ratio), 2) if np.isfinite(ratio) else None, spread=f'{np.nanmin(each):.2f} to {np.nanmax(each):.2f}', met=met and bool(met(ours.mean(), peer.mean())))

@@ -48,10 +48,13 @@ def list_images(
     return tree
 
 # %% ../nbs/03_data.ipynb #c013
+_SIDES = dict(train='train', test='(?<!con)(?<!la)(?<!grea)(?<!pro)test') # how folders and tables of a side are named: not as the latest, or a contest
+
 def _rank(folder, side):
     "Whether `folder` belongs to the other side, and how unlikely it is as the home of this one: smaller is better"
-    f, other = folder.lower(), dict(train='test', test='train')[side]
-    return other in f and side not in f, side not in f, 'image' not in f and 'img' not in f, len(f), f
+    f = folder.lower()
+    of = {k: re.search(o, f) is not None for k,o in _SIDES.items()}
+    return not of[side] and any(of.values()), not of[side], 'image' not in f and 'img' not in f, len(f), f
 
 def _slow(name): return name.lower().endswith(('.dcm','.dicom')) # no decoder reads it at a part of its size
 
@@ -98,7 +101,7 @@ def folder_tables(
     return train, pd.DataFrame(dict(image=test), dtype=object)
 
 # %% ../nbs/03_data.ipynb #c019
-_TABLES = dict(train='train|label', test='test', sample='sample|submission')
+_TABLES = dict(train=f"{_SIDES['train']}|(?<!un)label", test=_SIDES['test'], sample='sample|submission')
 
 def guess_table(
     side:str, # 'train', 'test' or 'sample'
@@ -161,7 +164,8 @@ def guess_target(
 
 # %% ../nbs/03_data.ipynb #c028
 def words_sep(
-    labels:pd.Series # One column of labels
+    labels:pd.Series,  # One column of labels
+    several:bool=False # Whether it is known that some fields hold several
 ):
     "What separates several labels in one field, or None if each field is one label"
     distinct = [o for o in labels.dropna().unique() if o]
@@ -169,6 +173,7 @@ def words_sep(
         sets = [set(filter(None, map(str.strip, o.split(sep)))) for o in distinct]
         lone = set().union(*(s for s in sets if len(s)==1))
         if len(set().union(*sets))<len(sets) and any(len(s)>1 and s & lone for s in sets): return sep
+    if several: return next((sep for sep in ',;|' if any(sep in o for o in distinct)), ' ')
 
 # %% ../nbs/03_data.ipynb #c031
 _GRADE = 'grade|level|stage|severity|rating|diagnosis|score'
@@ -391,7 +396,8 @@ def place_images(
 def _labelled(self:Competition, df):
     "Training rows that have all targets and whose id was not there before, or with another image and the same label"
     df = df.dropna(subset=[self.id])
-    if len(self.targets)==1 and self.given.get('task') in (None,'multi') and words_sep(df[self.targets[0]]):
+    several = self.given.get('task')=='multi'
+    if len(self.targets)==1 and self.given.get('task') in (None,'multi') and words_sep(df[self.targets[0]], several):
         self._find("row has no label", 'train', df[self.id][df[self.targets[0]].isna()])
         df = df.assign(**{self.targets[0]: df[self.targets[0]].fillna('')})
     empty = df[self.targets].isna().any(axis=1)
@@ -402,7 +408,7 @@ def _labelled(self:Competition, df):
     other = again & ~df.duplicated([self.id, *self.targets])
     self._find("id is repeated with another label", 'train', df[self.id][other].unique())
     df = df[~again]
-    if len(self.targets)==1 and (none := df[self.targets[0]]=='').any() and not words_sep(df[self.targets[0]]): # no row with several labels is left
+    if len(self.targets)==1 and (none := df[self.targets[0]]=='').any() and not words_sep(df[self.targets[0]], several): # no row with several labels is left
         self._find("label is empty", 'train', df[self.id][none])
         df = df[~none]
     if not len(df):
@@ -460,7 +466,7 @@ def _meaning(self:Competition):
     if self.task not in self.metric.tasks:
         raise CvkitError(f"The metric {self.metric.name} is not for {self.task}: give another `metric` or `task`.")
     self._wide = len(self.targets)>1 and self.task!='regression'
-    self.sep = words_sep(y.iloc[:,0]) or ' ' if self.task=='multi' and not self._wide else None
+    self.sep = words_sep(y.iloc[:,0], True) if self.task=='multi' and not self._wide else None
     if self._wide or self.task=='regression':
         try: self.train[self.targets] = y.astype(float)
         except ValueError as e:

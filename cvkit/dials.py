@@ -4,13 +4,14 @@
 
 # %% auto #0
 __all__ = ['hw', 'set_size', 'check_sizes', 'last_size', 'get_size', 'set_bs', 'set_augment', 'get_augment', 'set_flip',
-           'position', 'Turning']
+           'position', 'in_fit', 'Turning']
 
 # %% ../nbs/13_dials.ipynb #c002
 import math, sys
 from copy import copy
 from functools import partial
 from numbers import Integral
+from fastcore.basics import noop
 from fastcore.foundation import fastuple
 from fastai.callback.core import Callback
 from fastai.learner import Learner
@@ -65,14 +66,15 @@ def set_size(
     "Turn the size of the images from the next epoch on; without worker processes, which have copies, from the next batch"
     train,valid = hw(size),hw(valid_size or size)
     for dl,(h,w) in zip(dls.loaders, [train]+[valid]*len(dls.loaders)):
-        if not _replace(dl, _SIZED, lambda t: setattr(t, 'size', fastuple(w,h))): raise _unsized()
+        if not _replace(dl, _SIZED, noop): raise _unsized()
+        _of(dl, _SIZED)[-1].size = fastuple(w,h) # what comes before it, as in `Resize(460), RandomResizedCrop(224)`, stays
 
 def check_sizes(
     dls,      # The same
     wanted=() # Sides that it is turned to, in pixels
 ):
     "Raise where a transform of the batch gives all images another size in the end; not where nothing is turned"
-    if all(hw(o)==tuple(t.size[1::-1]) for o in wanted for t in _of(dls.train, _SIZED)): return
+    if all(hw(o)==tuple(t.size[1::-1]) for o in wanted for t in _of(dls.train, _SIZED)[-1:]): return
     for t in getattr(getattr(dls.train, 'after_batch', None), 'fs', ()):
         last = t.size if isinstance(t, (AffineCoordTfm,RandomResizedCropGPU)) else None
         if last is not None and any(hw(o)!=hw(last) for o in wanted):
@@ -156,8 +158,10 @@ def position(
 # %% ../nbs/13_dials.ipynb #c033
 _FIT = Learner.fit.__code__ # whatever is put around it later
 
-def _fits(learn):
-    "Whether a fit of `learn` is running; after an interrupt nothing else tells"
+def in_fit(
+    learn # A `Learner`
+) -> bool:
+    "Whether a fit of it is running; after an interrupt nothing else tells"
     f = sys._getframe()
     while f and not (f.f_code is _FIT and f.f_locals.get('self') is learn): f = f.f_back
     return bool(f)
@@ -170,9 +174,9 @@ class Turning(Callback):
     def turn(self, pos): "Turn them for an epoch at `pos`, 0 to 1"
 
     @property
-    def aside(self): return self.learn.lock.locked() or hasattr(self.learn, 'lr_finder') # in `validate` or `get_preds`, or where rates are tried
+    def aside(self): return self.learn.lock.locked() or hasattr(self.learn, 'lr_finder') or not in_fit(self.learn) # in `validate` or `get_preds`, where rates are tried, or in fastai's `tta`
     def before_fit(self):
-        if self.learn.lock.locked() and _fits(self.learn): return # another callback validates in the middle of a fit
+        if self.learn.lock.locked() and in_fit(self.learn): return # another callback validates in the middle of a fit
         self.put_back()
         if not self.aside: self.was = self.now()
     def before_epoch(self):

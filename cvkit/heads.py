@@ -6,7 +6,7 @@
 __all__ = ['POOLS', 'SETS', 'ACTS', 'CLASSIFIERS', 'AvgPool', 'MaxPool', 'AvgMaxPool', 'gem', 'GeM', 'AttentionPool',
            'PooledBody', 'StageBody', 'make_pool', 'repool', 'shown', 'MeanSet', 'MaxSet', 'AttentionSet',
            'over_images', 'Neck', 'MultiSampleDropout', 'CosineLinear', 'ColumnsNet', 'Head', 'make_head',
-           'swap_classifier', 'swap_head']
+           'swap_classifier', 'check_opt', 'swap_head']
 
 # %% ../nbs/21_heads.ipynb #c002
 import math
@@ -14,6 +14,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 import torch.nn.functional as F
+from fastai.optimizer import OptimWrapper
 from fastcore.basics import patch
 from .backbone import Body
 from .core import CvkitError, one_of
@@ -325,11 +326,18 @@ def swap_classifier(
     setattr(head.get_submodule(parent), name, new)
     return new
 
+def check_opt(
+    learn # A `Learner`
+):
+    "Raise where new weights could never train"
+    if isinstance(learn.opt_func, OptimWrapper): raise CvkitError("This learner was given an optimizer that is made already, of the weights there were, and new ones would never train: give `opt_func=partial(OptimWrapper, opt=torch.optim.AdamW)`.")
+
 def swap_head(
     learn,    # A `Learner` whose model is `nn.Sequential(body, head)`
     n_out:int # Classes from now on; give `learn.dls` and `learn.loss_func` that know them
 ):
     "A fresh classifier for another label space; all other weights stay"
+    check_opt(learn)
     swap_classifier(learn.model[1], n_out)
     if not (old := learn.opt): return
     learn.create_opt(); learn.freeze_to(old.frozen_idx)

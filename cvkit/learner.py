@@ -122,7 +122,7 @@ class ScaledLoss(MixedPrecision):
     def before_batch(self): pass
     def after_loss(self): pass
     def before_fit(self):
-        if [o for o in self.learn.cbs if isinstance(o, MixedPrecision) and o is not self]: raise CvkitError("This learner computes in half precision by itself, and would scale its loss twice: leave `to_fp16` or `to_bf16` out, or give `timm_learner` another `precision`.")
+        if [o for o in self.learn.cbs if isinstance(o, MixedPrecision) and o is not self]: raise CvkitError("This learner computes in half precision by itself: leave `to_fp16` or `to_bf16` out, or give `timm_learner` another `precision`.")
         if not self.learn.lock.locked(): super().before_fit() # it is locked in a `validate` inside a fit
     def after_fit(self):
         if not self.learn.lock.locked(): super().after_fit()
@@ -214,7 +214,7 @@ def timm_learner(
     if splitter is stage_splitter: learn.add_cb(SpareTokens())
     if chip().channels_last and (chip().kind,precision)!=('cuda','fp32'): learn.add_cb(ChannelsLast()); learn.model.to(memory_format=torch.channels_last)
     if chip().kind=='cpu': quick_depthwise(learn.model)
-    if precision=='fp16': learn.add_cb(ScaledLoss())
+    if precision=='fp16' or (chip().kind,precision)==('cuda','bf16'): learn.add_cb(ScaledLoss(amp_mode=precision)) # which scales nothing in bf16, and says where `to_fp32` ends it
     if weights or body.report is not None: learn.freeze()
     return learn
 

@@ -7,6 +7,7 @@ __all__ = ['Part', 'DataParallel']
 
 # %% ../nbs/39b_parallel.ipynb #c002
 import torch, torch.distributed as dist
+from contextlib import contextmanager
 from fastai.callback.core import Callback
 from fastai.callback.fp16 import MixedPrecision
 from fastai.torch_core import find_bs, num_distrib, to_detach
@@ -39,18 +40,19 @@ class DataParallel(Callback):
     def __init__(self):
         try: from accelerate import PartialState
         except ImportError: raise CvkitError("Training in several processes is started by Accelerate: pip install accelerate.") from None
-        self.state,self.images = PartialState(cpu=chip().kind=='cpu'),0
+        self.state,self.images,self.reads,self.solo = PartialState(cpu=chip().kind=='cpu'),0,[],False # `reads`: loaders that give a part, and what they had before
         if num_distrib()>self.world: raise CvkitError(f"{num_distrib()} processes were started, and Accelerate finds {self.world}: start them with `accelerate launch` or torchrun.")
-    def __getstate__(self): return {k: v for k,v in self.__dict__.items() if k!='state'}
+    def __getstate__(self): return {**self.__dict__, 'state': None} # an exported learner predicts in one process
     @property
-    def rank(self): return self.state.process_index
+    def rank(self): return self.state.process_index if self.state else 0
     @property
-    def world(self): return self.state.num_processes
+    def world(self): return self.state.num_processes if self.state and not self.solo else 1
     def before_fit(self):
+        if not self.learn.lock.locked(): self.give_back_all() # of a fit that was interrupted
         if self.world==1: return
         if (bs := self.learn.dls.train.bs or self.world)<self.world: raise CvkitError(f"A batch of {bs} has no image for each of {self.world} processes: give a `bs` of at least {self.world}.")
         if any(isinstance(cb, PartialFC) for cb in self.learn.cbs): raise CvkitError("PartialFC draws other classes in each process: leave it out, or train in one process.")
-        self.same()
+        if not hasattr(self, 'gather_preds'): self.same()
     def before_train(self): self.images = 0; self.take(True)
     def before_validate(self): self.take(False)
     def after_backward(self): self.images += find_bs(self.yb)
@@ -62,9 +64,11 @@ class DataParallel(Callback):
     def after_train(self): self.give_back(); self.mean_buffers()
     def after_validate(self):
         if self.give_back(): self.join()
-    def after_cancel_fit(self): self.give_back()
+    def after_cancel_fit(self): self.give_back_all()
+    def give_back_all(self):
+        while self.reads: self.give_back()
     def __setattr__(self, name, value):
-        if name=='learn' and value is None: self.give_back() # removed, also by an error
+        if name=='learn' and value is None: self.give_back_all() # removed, also by an error
         super().__setattr__(name, value)
         if name=='learn' and value is not None and self.world>1: value.dls.to(self.state.device) # loaders that were made before were all of the first card
 
@@ -72,21 +76,31 @@ class DataParallel(Callback):
 @patch
 def take(self:DataParallel, train):
     "This process's part of the loader that is about to be read"
-    if self.world==1: return
+    if num_distrib()==1 and self.world==1: return
     dl = self.learn.dl
-    self.read = dl.dl if isinstance(dl, FirstBatches) else dl
-    self.read.to_detach = _alone
-    if not hasattr(self, 'gather_preds'): self.read.chunkify = Part(self.read, self.rank, self.world, train) # predictions are wanted whole and in order
+    dl = dl.dl if isinstance(dl, FirstBatches) else dl
+    self.reads.append((dl, {k: vars(dl).pop(k) for k in ('to_detach','chunkify') if k in vars(dl)})) # of a validation, in which another callback looks at predictions
+    dl.to_detach = _alone
+    if self.world>1 and not hasattr(self, 'gather_preds'): dl.chunkify = Part(dl, self.rank, self.world, train) # predictions are wanted whole and in order
 
 def _alone(b, cpu=True, gather=True): return to_detach(b, cpu, gather=False) # parts may differ in size; `join` brings them together
 
 @patch
 def give_back(self:DataParallel):
     "The loader as it was; whether it gave a part"
-    dl,self.read = getattr(self, 'read', None),None
-    if dl is None: return False
-    del dl.to_detach
-    return vars(dl).pop('chunkify', None) is not None
+    if not self.reads: return False
+    dl,was = self.reads.pop()
+    part = [vars(dl).pop(k, None) for k in ('to_detach','chunkify')][1]
+    vars(dl).update(was)
+    return part is not None
+
+@patch
+@contextmanager
+def alone(self:DataParallel):
+    "What this process does here, such as a prediction, the others do not"
+    was,self.solo = self.solo,True
+    try: yield
+    finally: self.solo = was
 
 @patch
 def reduce(self:DataParallel, grads):

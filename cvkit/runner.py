@@ -8,6 +8,7 @@ __all__ = ['thaw', 'agreed', 'Slot', 'RunPlan', 'estimate_takes', 'share_error',
 # %% ../nbs/38a_runner.ipynb #r002
 import math, time
 from bisect import bisect
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from statistics import median
@@ -118,9 +119,12 @@ class RunPlan(Turning, Light):
         self.plan_again(self.passed, validated=False) # now, since nothing is trained after an estimate
         if over := self.over(self.valid+self.step): self.close(self.passed) # there is no time for another epoch after its validation
         if over or self.epoch+1 in self.starts: self.estimate()
-    def before_validate(self): self.asked = self.clock(); self.smooth(None) # all phases are judged by one loss
+    def before_validate(self):
+        self.smooth(None) # all phases are judged by one loss
+        if not self.learn.lock.locked(): self.asked = self.clock()
     def after_validate(self):
         self.smooth(self.phase.label_smoothing)
+        if self.learn.lock.locked(): return # another callback looks at a few rows
         if self.asked is not None and not self.memory.read: self.validated(self.clock()-self.asked)
         self.asked = None
     def after_cancel_train(self): self.learn.recorder.cancel_train = False # or the row of the log lacks the training loss
@@ -311,7 +315,7 @@ def record(self:RunPlan, name, log:dict):
     self.history.append(log)
     if not self.on_epoch or rank_distrib(): return
     epoch = getattr(self.learn, 'epoch', 0)
-    self.on_epoch(log)
+    with self.learn.data_parallel.alone() if hasattr(self.learn, 'data_parallel') else nullcontext(): self.on_epoch(log)
     self.learn.epoch = epoch # where it validates it is another one
 
 @patch

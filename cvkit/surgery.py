@@ -22,6 +22,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 from .core import CvkitError, one_of
 from .depthwise import QuickDepthwise, QuickDepthwiseSame
+from .heads import check_opt
 
 # %% ../nbs/25_surgery.ipynb #c005
 @contextmanager
@@ -230,6 +231,7 @@ def _to_depthwise(self:Learner,
     fit:bool=True  # Whether pointwise weights are fitted to a training batch
 ) -> pd.DataFrame: # Which layers were `changed`, and what for
     "Surgery on `model` in place, and a new optimizer in place of the one there was"
+    check_opt(self)
     x,*more = (o.as_subclass(torch.Tensor) for o in self.dls.train.one_batch()[:getattr(self.dls, 'n_inp', 1)])
     if more: raise CvkitError("Surgery looks at a model of images alone, and this one takes columns as well: change its body before it gets them, by `to_depthwise(body, images)`.")
     self.model.to(x.device)

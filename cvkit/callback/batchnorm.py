@@ -9,6 +9,7 @@ __all__ = ['body_norms', 'FreezeStats', 'estimate_stats']
 import torch
 from fastai.callback.core import Callback, TrainEvalCallback
 from fastai.callback.training import bn_types
+from fastai.torch_core import get_model
 from torch import nn
 
 # %% ../../nbs/31_callback.batchnorm.ipynb #c005
@@ -16,8 +17,9 @@ def body_norms(
     model # A body and a head, or any module
 ) -> list: # Of the body where there is one
     "Its batch-norm layers"
+    model = get_model(model) # what several cards train is wrapped
     body = model[0] if isinstance(model, nn.Sequential) and len(model)==2 else model
-    return [m for m in body.modules() if isinstance(m, bn_types)]
+    return [m for m in body.modules() if isinstance(m, (*bn_types,nn.SyncBatchNorm))]
 
 class FreezeStats(Callback):
     "Batch norm of the body normalises with its running statistics during training and leaves them as they are"

@@ -14,7 +14,7 @@ from fastcore.foundation import L
 from torch import nn
 from torch.nn.utils import get_total_norm
 from .ema import EMA
-from .light import Light
+from .light import Light, Whole
 from ..core import CvkitError
 from ..losses import BinaryCrossEntropy
 from ..margins import loss_parts, WithinBatch
@@ -69,7 +69,7 @@ def go_back(
 # %% ../../nbs/32c_callback.guard.ipynb #c015
 _SKIPS = 3 # Batches in a row without a finite loss that are left to the scaler of fp16 but for the last
 
-class NaNGuard(Light):
+class NaNGuard(Whole, Light):
     "Go back to the last good state and lower the rate when a loss, a weight or a buffer is not finite"
     order,run_valid,masks = EMA.order-1,False,() # `masks`: names of buffers that hold infinities. After `MixedPrecision`: a step is taken; before `EMA` validates with its average, and `Recorder` counts a loss
     def __init__(self,
@@ -91,7 +91,6 @@ class NaNGuard(Light):
     def gave_up(self): return max(self.used, self.corrupt)>self.tries # it has stopped the fit
     def before_fit(self):
         if self.learn.lock.locked(): return # a validation inside a fit
-        self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds')) # a rate finder wants to see the loss explode
         self.put_rates(); self.begin()
     def before_batch(self):
         self.tidy(); self.skipped = False

@@ -9,11 +9,11 @@ __all__ = ['last_row', 'read_rows', 'as_csv', 'LogCSV', 'curves', 'draw_fits', '
 import csv, math, sys, time
 from io import BytesIO, StringIO
 from pathlib import Path
-import pandas as pd
-from fastai.callback.core import Callback
+import numpy as np, pandas as pd
 from fastai.learner import Recorder
 from fastcore.basics import patch
 from matplotlib import figure
+from .light import Whole
 from ..core import CvkitError, write_somewhere
 
 # %% ../../nbs/32d_callback.log.ipynb #c005
@@ -29,7 +29,7 @@ def last_row(
 # %% ../../nbs/32d_callback.log.ipynb #c010
 def _text(v):
     if v is None: return ''
-    v = v.item() if hasattr(v, 'item') else v
+    v = v.tolist() if hasattr(v, 'tolist') else v # a number, or those of a metric of several
     return f'{v:.7g}' if isinstance(v, float) else str(v)
 
 def read_rows(
@@ -54,7 +54,7 @@ def as_csv(
 # %% ../../nbs/32d_callback.log.ipynb #c012
 def _filled(row): return {k: v for k,v in row.items() if v}
 
-class LogCSV(Callback):
+class LogCSV(Whole):
     "A row of `path` for every epoch: number of the fit, epoch, seconds, rate of the head, images a batch, their side, losses, metrics"
     order = Recorder.order+1 # after `Recorder` has the row, before trackers that may end the fit
     def __init__(self,
@@ -64,7 +64,6 @@ class LogCSV(Callback):
         self.rows,self.fit_no,self.batch = read_rows(path),0,None
     def before_fit(self):
         if self.learn.lock.locked(): return # in a `validate`, perhaps inside a fit
-        self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds'))
         mine = [_filled(r) for r in self.rows]
         self.rows += [r for r in read_rows(self.file) if _filled(r) not in mine] # of other learners
         self.fit_no = 1+max((int(r['fit']) for r in self.rows), default=0)
@@ -73,7 +72,9 @@ class LogCSV(Callback):
     def before_batch(self):
         if not self.training or self.batch is not None: return
         memory = getattr(self.learn, 'from_memory', None) # features in the place of images
-        self.batch = (len(self.xb[0]),*memory.black.shape[1:]) if memory and memory.read else self.xb[0].shape
+        x = self.xb[0]
+        while isinstance(x, (tuple,list)): x = x[0] # several images
+        self.batch = (len(x),*memory.black.shape[1:]) if memory and memory.read else x.shape
     def after_epoch(self):
         if self.batch is None or self.learn.lock.locked(): return # nothing was trained: `validate`
         size = dict(size=max(self.batch[-2:])) if len(self.batch)==4 else {}
@@ -100,7 +101,7 @@ def curves(
     "What there is to draw"
     names = list(rec.metric_names[1:len(rec.metric_names)-rec.add_time])
     full = [(i,v) for i,v in zip(rec.iters, rec.values) if len(v)==len(names)] # epochs that were not cut off
-    valid = {k: [float(v[j]) for _,v in full] for j,k in enumerate(names) if k!='train_loss'}
+    valid = {k: [float(v[j]) for _,v in full] for j,k in enumerate(names) if k!='train_loss' and all(np.size(v[j])==1 for _,v in full)} # a metric of several numbers has no line
     return dict(loss=[float(o) for o in rec.losses], lr=[float(o) for o in rec.lrs], ends=[int(i) for i,_ in full], valid=valid)
 
 # %% ../../nbs/32d_callback.log.ipynb #c027
@@ -139,7 +140,7 @@ def page():
     return None if shell is None or type(shell).__name__=='TerminalInteractiveShell' else (shell.execution_count, sys.modules['IPython.display'])
 
 # %% ../../nbs/32d_callback.log.ipynb #c033
-class LivePlot(Callback):
+class LivePlot(Whole):
     "Losses, metrics and the rate in one figure that is drawn anew while the model trains"
     order = LogCSV.order+1 # after `Recorder`, before trackers that may end the fit
     def __init__(self,
@@ -148,24 +149,25 @@ class LivePlot(Callback):
     ):
         if not every>0: raise CvkitError(f"`every` is above 0 seconds, not {every}.")
         self.every,self.file = every,path and Path(path)
-        self.fits,self.cell,self.handle,self.fresh,self.off = [],None,None,False,False
+        self.fits,self.cell,self.handle,self.fresh,self.off,self.blind = [],None,None,False,False,True
     def before_fit(self):
-        self.run = not (hasattr(self.learn, 'lr_finder') or hasattr(self, 'gather_preds') or self.off) and bool(page() or self.file)
+        if self.learn.lock.locked(): return # in a `validate`, perhaps inside a fit
+        self.blind = self.off or not (page() or self.file)
         self.fresh,self.pause,self.due = True,0.,time.monotonic()+self.every
     def before_train(self):
-        if self.fresh: self.fits.append(None)
+        if self.fresh and not self.blind: self.fits.append(None)
         self.fresh = False
     def after_batch(self):
         if self.training and time.monotonic()>=max(self.due, self.pause): self.draw()
     def after_epoch(self):
-        if not self.fresh and time.monotonic()>=self.pause: self.draw()
+        if not (self.fresh or self.learn.lock.locked()) and time.monotonic()>=self.pause: self.draw()
     def after_fit(self):
-        if not self.fresh: self.draw()
+        if not (self.fresh or self.learn.lock.locked()): self.draw()
     def state_dict(self): return dict(fits=self.fits, fresh=self.fresh) # another session has another clock
     def load_state_dict(self, state): self.fits,self.fresh = state['fits'],state['fresh']
     def draw(self):
         "Draw, and say when to draw again"
-        if self.off: return
+        if self.off or self.blind: return
         begun = time.monotonic()
         try: self.fits[-1] = curves(self.recorder); self.show(draw_fits(self.fits))
         except Exception as e: self.off = True; print(f"The plot ends here, the training goes on: {type(e).__name__}: {e}", flush=True)

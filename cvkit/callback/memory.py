@@ -8,6 +8,7 @@ __all__ = ['first_trained', 'Black', 'check_cut', 'FromMemory']
 # %% ../../nbs/37b_callback.memory.ipynb #m003
 import numpy as np, torch
 from contextlib import contextmanager, ExitStack
+from copy import copy
 from functools import partial
 from fastai.callback.core import Callback
 from fastai.callback.tracker import TrackerCallback
@@ -18,7 +19,7 @@ from fastai.data.transforms import Pipeline
 from fastcore.basics import patch
 from .microbatch import Parts
 from ..core import CvkitError
-from ..dials import _fits
+from ..dials import in_fit
 from ..loaders import RowsDL
 
 # %% ../../nbs/37b_callback.memory.ipynb #m006
@@ -102,7 +103,7 @@ class FromMemory(Callback):
     ):
         self.views,self.most,self.kept,self.read = views,most,{},None
     @property
-    def aside(self): return self.learn.lock.locked() and _fits(self.learn) # another callback validates in the middle of a fit
+    def aside(self): return self.learn.lock.locked() and in_fit(self.learn) # another callback validates in the middle of a fit
     def before_fit(self):
         if not self.aside: self.give_back(); self.kept = {}
     def before_train(self): self.take(self.dls.train, self.views)
@@ -128,8 +129,8 @@ def take(self:FromMemory, dl, views):
     self.give_back() # of a fit that was interrupted
     if not self.views or all(p.requires_grad for p in self.model.parameters()): self.kept = {}; return
     _known(dl)
-    now = (dl.frame.size,dl.frame.strength) if _of_rows(dl) else [getattr(t, 'size', None) for t in dl.after_item.fs]
-    state = [p.requires_grad for p in self.model.parameters()], now, views
+    now = (dl.frame.size,dl.frame.strength,dl.frame.augment) if _of_rows(dl) else [[getattr(t, k, None) for k in ('size','p','min_scale','strength')] for t in dl.after_item.fs]
+    state = [p.requires_grad for p in self.model.parameters()], now, views, getattr(self.model, 'precision', None)
     train = dl is self.dls.train
     if self.kept.get(train, (None,))[0]!=state: self.kept[train] = state,*self.compute(dl, views)
     _,module,feats,self.black = self.kept[train]
@@ -139,6 +140,7 @@ def take(self:FromMemory, dl, views):
     dl.fake_l.num_workers = 0
     def give(name, f): setattr(dl, name, f); self.read.callback(delattr, dl, name)
     if _of_rows(dl): give('read', partial(_read, dl, feats)); return
+    give('new', copy(dl).new) # of images, for a callback that looks at predictions meanwhile
     self.read.callback(setattr, dl, 'after_batch', dl.after_batch)
     dl.after_batch = Pipeline([]) # what changes images has been there
     give('create_batches', lambda idxs: map(partial(_read, dl, feats, epoch=self.learn.epoch), dl.chunkify(idxs)))
@@ -185,7 +187,7 @@ def cut(self:FromMemory, dl):
 def compute(self:FromMemory, dl, views):
     "Where the trunk ends, its features (views, rows, ...), and a black image"
     model,same = self.model,dl.new(shuffle=False, drop_last=False)
-    with torch.random.fork_rng([self.dls.device] if self.dls.device.type=='cuda' else []):
+    with torch.random.fork_rng([device] if (device := torch.device(self.dls.device)).type=='cuda' else []):
         module,(x,*_),each,n = self.cut(same)
         n = min(views, n)
         feats = torch.empty(n, len(dl.dataset), *each.shape[1:], dtype=each.dtype) # a sampler may have fewer in an epoch

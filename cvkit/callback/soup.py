@@ -10,10 +10,13 @@ import math
 from pathlib import Path
 import numpy as np, torch
 from fastai.callback.tracker import TrackerCallback
+from fastai.torch_core import get_model
 from fastcore.basics import patch
 from matplotlib import figure
+from uuid import uuid4
 from .ema import EMA, undisturbed
 from ..core import CvkitError, one_of, write_somewhere
+from ..dials import in_fit
 from ..metrics import ALIASES, METRICS
 
 # %% ../../nbs/32a_callback.soup.ipynb #c005
@@ -72,7 +75,7 @@ class Soup(TrackerCallback):
         monitor:str='valid_loss', # Loss or metric of the validation by which they are judged
         comp=None,                # `np.less` or `np.greater`: how better values compare; by `way` when `None`
         greedy:bool=True,         # Take them up one at a time, `k`-1 validations; otherwise the average of all, one validation
-        folder=None               # Keep them there, each in a file; in CPU memory when `None`
+        folder=None               # Keep them there, each in a file, which several fits may share; in CPU memory when `None`
     ):
         if not (isinstance(k, int) and k>=1): raise CvkitError(f"A soup is made of 1 state or more, not {k!r}: give a whole number.")
         super().__init__(monitor, comp or way(monitor))
@@ -80,14 +83,14 @@ class Soup(TrackerCallback):
         self.kept,self.result,self.tasting = [],None,False # `kept`: (score, epoch, state or file), the best first
         self.scores,self.trials,self.epochs,self.score = {},[],[],None
     def before_fit(self):
-        if self.learn.lock.locked(): return # in `validate` or `get_preds`
+        if self.learn.lock.locked() or hasattr(self.learn, 'lr_finder') or not in_fit(self.learn): return # in `validate` or `get_preds`, where rates are tried, or in fastai's `tta`
         if not len(self.dls.valid): raise CvkitError("States of a soup are judged by held-out rows, and these loaders have none: leave `Soup` out, or hold some out.")
         if len(self.learn._grab_cbs(Soup))>1: raise CvkitError("There are two Soup callbacks, in the learner and in this fit: leave one out.")
         names = [o for o in self.recorder.metric_names[1:] if o!='time']
         one_of('monitor', self.monitor, [o for o in names if not o.startswith('train_')])
         self.idx = names.index(self.monitor)-len(names) # from the end: the row of a cancelled epoch lacks the training loss
         self.drop()
-        self.scores,self.trials,self.epochs,self.score = {},[],[],None
+        self.scores,self.trials,self.epochs,self.score,self.mark = {},[],[],None,uuid4().hex[:8]
     def after_validate(self):
         if not (self.learn.lock.locked() or self.tasting or self.recorder.cancel_valid): self.keep(float(self.recorder.log[self.idx]))
     def after_epoch(self):
@@ -112,14 +115,14 @@ def keep(self:Soup, score):
     self.scores[self.epoch] = score
     i = next((i for i,o in enumerate(self.kept) if self.comp(score, o[0])), len(self.kept))
     if i>=self.k or not math.isfinite(score): return
-    self.kept.insert(i, (score, self.epoch, self.stored(copied(self.model), self.epoch)))
+    self.kept.insert(i, (score, self.epoch, self.stored(copied(get_model(self.model)), self.epoch)))
     for *_,o in self.kept[self.k:]: self.forget(o)
     del self.kept[self.k:]
 
 @patch
 def stored(self:Soup, state, epoch):
     "A state, or the file that it is in"
-    return (self.folder and write_somewhere(self.folder/f'soup_{epoch}.pth', lambda f: torch.save(state, f))) or state
+    return (self.folder and write_somewhere(self.folder/f'soup_{self.mark}_{epoch}.pth', lambda f: torch.save(state, f))) or state
 
 @patch
 def fetched(self:Soup, o): return torch.load(o, map_location='cpu', weights_only=True) if isinstance(o, Path) else o
@@ -138,7 +141,7 @@ def drop(self:Soup):
 @patch
 def put(self:Soup, state):
     "Load `state` into the model"
-    with undisturbed(): self.model.load_state_dict(state)
+    with undisturbed(): get_model(self.model).load_state_dict(state)
 
 @patch
 def taste(self:Soup, state):
