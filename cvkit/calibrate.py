@@ -8,7 +8,7 @@ __all__ = ['tempered', 'in_pieces', 'temperature', 'with_prior', 'estimate_prior
 # %% ../nbs/42a_calibrate.ipynb #c002
 import numpy as np, pandas as pd
 from fastcore.basics import patch
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, log_softmax, softmax
 from .core import CvkitError
 from .merge import into
@@ -51,7 +51,10 @@ def temperature(
         z = logits/np.exp(log_t)
         if task=='multi': return np.mean(np.logaddexp(0, z)-y*z)
         return -log_softmax(z, -1)[np.arange(len(y)),y].mean()
-    return float(np.exp(minimize_scalar(loss, bounds=np.log([.05,20]), method='bounded').x))
+    def doubt(log_t): p = expit(logits/np.exp(log_t)) if task=='multi' else softmax(logits/np.exp(log_t), -1); return np.minimum(p, 1-p).mean() if task=='multi' else 1-p.max(1).mean()
+    t,least = minimize_scalar(loss, bounds=np.log([.05,20]), method='bounded').x,1/(y.size+2) # where there is no error, of how many rows there are (Laplace)
+    if t<0 and doubt(t)<least: t = brentq(lambda o: doubt(o)-least, t, 0) if doubt(0)>least else 0.
+    return float(np.exp(t))
 
 @patch
 def temperature(self:Ledger,

@@ -100,6 +100,7 @@ ADVICE = {
     "image has no bytes":                          "get it again, or drop the row",
     "image cannot be read":                        "get it again, or drop the row",
     "image is cut short":                          "what there is counts; get it again",
+    "grades stand by the alphabet":               "name them in `classes`, the lowest first",
     "class without an image":                      "it can never be predicted well",
     "class with one image":                        "no fold can both learn and test it",
     "sample has numbers and labels are text":      "text is submitted: give the `metric` where it scores probabilities, or put the numbers of the classes into the table",

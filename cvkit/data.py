@@ -451,10 +451,10 @@ def class_names(
     labels:pd.Series, # One column of labels
     sep:str=None      # What separates several in one field
 ) -> list:
-    "The different labels, whole numbers by their value"
+    "The different labels, numbers by their value"
     names = labels.unique() if sep is None else labels.str.split(sep).explode().str.strip().unique()
     names = [o for o in names if o]
-    return sorted(names, key=int if all(re.fullmatch(r'-?\d+', o) for o in names) else None)
+    return sorted(names, key=float if all(re.fullmatch(r'-?\d+(\.\d+)?', o) for o in names) else None)
 
 # %% ../nbs/03_data.ipynb #c056
 @patch
@@ -471,8 +471,10 @@ def _meaning(self:Competition):
         try: self.train[self.targets] = y.astype(float)
         except ValueError as e:
             raise CvkitError(f"{self.targets} is no number everywhere ({e}): give another `task`.") from None
+    given = self.given.get('classes')
     if self.task=='regression' or self._wide: self.classes = self.targets if self._wide else []
-    else: self.classes = class_names(y.iloc[:,0], self.sep) if (given := self.given.get('classes')) is None else [str(o) for o in given]
+    else: self.classes = class_names(y.iloc[:,0], self.sep) if given is None else [str(o) for o in given]
+    if (self.task=='ordinal' or self.metric.name=='qwk') and given is None and not all(re.fullmatch(r'-?\d+(\.\d+)?', o) for o in self.classes): self._find("grades stand by the alphabet", 'train', self.classes)
     form = self._settle('form', guess_form, self.sample, self.task, self.classes, self.metric, self._wide)
     self.form = one_of('form', form, FORMS)
 

@@ -40,11 +40,12 @@ class Decision:
     values:list=None   # The temperature; a threshold for each class, in their order; or where the second grade begins, the third, ...
     gain:float=0.      # Of the metric, above 0, on held-out rows that had no say
     classes:list=None  # Names of the columns that there is a value for
-    def __call__(self, preds:pd.DataFrame, task:str='single') -> pd.DataFrame:
+    task:str='single'  # Of the competition
+    def __call__(self, preds:pd.DataFrame) -> pd.DataFrame:
         "`preds`, decided"
         if self.classes and list(preds)!=self.classes and sorted(map(str, preds))==sorted(self.classes): preds = preds.set_axis([str(o) for o in preds], axis=1)[self.classes]
-        if self.way=='temperature': return in_pieces(preds, lambda p: tempered(p.clip(0, 1), self.values[0], task))
-        return preds if self.way=='plain' else in_pieces(preds, lambda p: _apply(self.way, self.values, p.clip(0, 1), task), dtype=np.float64) # a mean of ones may be 1.0000001; a half is to stay one
+        if self.way=='temperature': return in_pieces(preds, lambda p: tempered(p.clip(0, 1), self.values[0], self.task))
+        return preds if self.way=='plain' else in_pieces(preds, lambda p: _apply(self.way, self.values, p.clip(0, 1), self.task), dtype=np.float64) # a mean of ones may be 1.0000001; a half is to stay one
     def __str__(self):
         said = {'temperature': lambda: f"a temperature of {self.values[0]:.2f}", 'thresholds': lambda: f"{len(set(self.values))} thresholds, {min(self.values):.2f} to {max(self.values):.2f}",
                 'cuts': lambda: f"grades that begin at {', '.join(f'{o:.2f}' for o in self.values)}"}
@@ -121,4 +122,4 @@ def decide(self:Ledger,
         now,more = drawn_scores(comp.metric, y, tried, groups, n),sign*(comp.metric(y, tried)-before)
         if earned(sign*(now-drawn), more-gain): best,said,drawn,gain = choose,tried,now,float(more)
     held = pd.DataFrame(said, frame.index, frame.columns)
-    return Decision(what, best(p[few], y[few]), gain, [str(o) for o in frame] if what!='temperature' else None) if best else Decision(),held
+    return Decision(what, best(p[few], y[few]), gain, [str(o) for o in frame] if what!='temperature' else None, comp.task) if best else Decision(),held

@@ -205,7 +205,12 @@ class _Whole(AccumMetric):
     def arrays(self, preds, targs):
         y, p = targs.cpu().numpy(), preds.cpu().numpy()
         return y.reshape(len(y), -1) if self.task in ('multi','regression') else y.reshape(-1).astype(int),p
-    def score(self, preds, targs): return float(preds.mean()) if self.metric.by_row else self.metric(*self.arrays(preds, targs))
+    def score(self, preds, targs):
+        if self.metric.by_row: return float(preds.mean())
+        try: return self.metric(*self.arrays(preds, targs))
+        except ValueError: # scikit-learn's, where a body has overflowed: the fit shall not end by it
+            if preds.isfinite().all(): raise
+            return float('nan')
     @property
     def name(self): return self.metric.name
 

@@ -125,6 +125,7 @@ def repaired(self:Competition,
     if how=='drop': new.train = self.train[~self.train.index.isin(bad.index)]; return new
     at = self.train.index.isin(bad.index)
     said,new.train = bad.suggested.reindex(self.train.index[at]),self.train.copy()
+    if not at.any(): return new
     if self._wide: new.train.loc[at, self.targets] = [[float(c in o.split('|')) for c in self.targets] for o in said]
     else: new.train.loc[at, self.targets[0]] = said.str.replace('|', self.sep or '|', regex=False).to_numpy()
     return new

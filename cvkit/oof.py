@@ -50,6 +50,12 @@ def _index(folder):
         with db: yield db
 
 # %% ../nbs/40_oof.ipynb #c011
+def _by_id(preds, ids):
+    "The rows of a frame in the order of `ids`, where its index has the same ones"
+    if isinstance(preds.index, pd.MultiIndex) or preds.index.dtype.kind in 'iu': return preds # numbers that pandas gave
+    at = preds.index.astype(str)
+    return preds.set_axis(at).loc[ids] if at.is_unique and len(at)==len(ids) and list(at)!=ids and {*at}=={*ids} else preds
+
 class Ledger:
     "Predictions by id, in a folder of their own"
     def __init__(self,
@@ -61,7 +67,7 @@ class Ledger:
 
     def add(self,
         ids,               # Image ids; one that is repeated (several images a row) is averaged
-        preds,             # Probabilities, values or embeddings, (ids, columns); the columns of a frame go by their names; half precision is kept as it is, all else as float32
+        preds,             # Probabilities, values or embeddings, (ids, columns); the rows and columns of a frame go by their names where those are of these ids and classes; half precision is kept as it is, all else as float32
         kind:str='valid',  # 'valid', 'test' or 'train'
         fold:int=0,        # Which fold's model
         run:str='',        # Which training
@@ -72,8 +78,10 @@ class Ledger:
     ) -> Path:
         "Keep a block of predictions, in one step, without rows that are no numbers; one that the disk refuses is kept in memory, with a warning, until a later one finds room"
         one_of('kind of prediction', kind, ('valid','test','train')); one_of('content', what, ('probs','embedding'))
+        ids = [str(o) for o in ids]
+        if isinstance(preds, pd.DataFrame): preds = _by_id(preds, ids)
         if isinstance(preds, pd.DataFrame) and what=='probs': preds = self._by_name(preds)
-        preds,ids = np.asarray(preds),[str(o) for o in ids]
+        preds = np.asarray(preds)
         if preds.dtype!=np.float16: preds = preds.astype(np.float32)
         if preds.ndim==1: preds = preds[:,None]
         names = (self.classes if what=='probs' else None) or [str(i) for i in range(preds.shape[1])]
@@ -93,7 +101,9 @@ class Ledger:
         "The columns of a frame in the order of the ledger, which takes their names where it has none"
         names = [str(o) for o in preds.columns]
         if self.classes is None: self._classes = names
-        return preds.set_axis(names, axis=1)[self.classes] if sorted(names)==sorted(self.classes) else preds
+        if sorted(names)==sorted(self.classes): return preds.set_axis(names, axis=1)[self.classes]
+        if {*names} & {*self.classes} and preds.columns.dtype.kind not in 'iu': raise CvkitError(f"The ledger at {self.path} has no column '{next((o for o in names if o not in self.classes), names[0])}', or has more than these {len(names)}: give a column for each of its {len(self.classes)}.")
+        return preds
 
     def _finite(self, preds, ids):
         "The rows that are numbers; a model that says nothing of some images says something of the others"

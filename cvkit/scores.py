@@ -21,7 +21,7 @@ def _coded(rows, groups):
     codes = pd.factorize(pd.Series(groups).to_numpy(), sort=True)[0]
     lone = codes<0
     codes[lone] = codes.max(initial=-1)+1+np.arange(lone.sum())
-    return codes
+    return codes if codes.max(initial=0) else np.arange(rows) # a single group tells nothing of others: its rows are drawn
 
 def draws(
     rows:int,    # How many there are

@@ -6,7 +6,7 @@
 __all__ = ['FORMS', 'expected_ids', 'takes_decisions', 'submission', 'check_submission', 'write_submission']
 
 # %% ../nbs/46_submit.ipynb #c002
-import os
+import os, warnings
 from pathlib import Path
 from tempfile import gettempdir
 import numpy as np, pandas as pd
@@ -146,6 +146,7 @@ def submission(
     if bare.any(): print(f"{bare.sum()} of {len(p)} test rows had no prediction and got the training prior: {_some(p.index[bare])}")
     if words: cols = _answered(comp, p, bare, threshold)
     else:
+        if not (isinstance(threshold, float) and threshold==.5 or comp.form=='words' or takes_decisions(comp)): warnings.warn(f"A submission of the form '{comp.form}' takes no decisions here: `threshold` is left out.")
         p[bare] = np.asarray([*comp.prior(), *[0]*len(new)], p.dtypes.iloc[0]) # pandas refuses to round
         cols = FORMS[comp.form](comp, p, threshold)
     return pd.DataFrame({_header(comp)[0]: ids.index, **{k: np.asarray(v) for k,v in cols.items()}})

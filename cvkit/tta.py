@@ -220,7 +220,7 @@ def show_views(
     x = x.float() if x.is_floating_point() else x.float()/255 # fastai decodes to bytes
     fig,axes = figure(len(x), len(wanted), (1.6*len(wanted), 1.6*len(x)+.3))
     for (view,to),column in zip(wanted, axes.reshape(len(x), -1).T):
-        for o,ax in zip(_viewed(x, view, to or _aim(x, standing, reading)).cpu(), column): ax.imshow(o.permute(1,2,0).clip(0,1)); ax.axis('off')
+        for o,ax in zip(_viewed(x, view, to or _aim(x, standing, reading)).cpu(), column): ax.imshow((torch.cat([*o], -1) if o.ndim==4 else o).permute(1,2,0).clip(0,1)); ax.axis('off') # several images of a row side by side
         column[0].set_title(view, fontsize=9, color=INK)
     return fig
 
@@ -355,7 +355,7 @@ def choose_views(self:Ledger,
     first = first or best(fits)
     rows,taken,worth = [],[],True
     for k,preds,gain,error in one_by_one({k: into(o, how, comp.task) for k,o in members.items()}, y, judge, first, how, comp.task, most, lambda taken: not seconds or _cost(seconds, taken)<=most_seconds, groups):
-        moved = _moved(*(('regression',before,preds,np.std(preds)) if how=='ranks' else (comp.task,before,preds,np.std(y)))) if rows else 1.
+        moved = _moved(*(('regression',before,preds,np.std(preds)) if how=='ranks' else (comp.task,before,preds,np.std(y, axis=0).clip(1e-12)))) if rows else 1.
         taken.append(k)
         worth,before = worth and (not rows or gain>sure*error and moved>=least),preds
         low,high = interval(bootstrap(metric, y, preds, groups), about=(score := metric(y, preds)))
@@ -371,7 +371,7 @@ def show(self:Views):
     s = self.steps
     fig,(ax,) = figure(size=(7,.35*len(s)+.8))
     for i,o in enumerate(s.itertuples()):
-        ax.errorbar(o.score, i, xerr=[[o.score-o.low],[o.high-o.score]], fmt='o', capsize=3, color=BLUE if o.worth else GREY)
+        ax.errorbar(o.score, i, xerr=[[max(0, o.score-o.low)],[max(0, o.high-o.score)]], fmt='o', capsize=3, color=BLUE if o.worth else GREY)
         if o.seconds==o.seconds: ax.text(1.01, i, f'{o.seconds:.3g} s', transform=ax.get_yaxis_transform(), va='center', color=INK, fontsize=9)
     ax.set_yticks(range(len(s)), [f"{'+ ' if i else ''}{o.view} {o.size}" for i,o in enumerate(s.itertuples())])
     ax.invert_yaxis()
