@@ -134,6 +134,8 @@ def seconds_to_decide(
     "Seconds for what there is to decide on held-out rows, at most 3 % of the minutes beside five"
     return 5+min(1e-6*_held_rows(run, comp)*run.asked['folds']*len(comp.classes), 1.8*run.asked['minutes']) if decides(comp) else 0
 
+def _from_files(run, fold): return bool(run.kept.get(str(fold), (0,0.))[1]) or run.blind # what is predicted is opened as nothing before was
+
 def files_again(
     run, fold, # A `Run` and the number of a fold
     learn,     # Its `Learner`
@@ -142,7 +144,7 @@ def files_again(
 ):
     "Time once more what it takes to read and predict an image from its file, and take the lower: at the beginning something else may have had the machine"
     some = items.iloc[:n*learn.dls.valid.bs]
-    if not len(some) or not run.kept.get(str(fold), (0,0.))[1]: return
+    if not len(some) or not _from_files(run, fold): return
     begun = time.monotonic()
     predict(learn, learn.dls.test_dl(some))
     run.reads[str(fold)] = min(run.reads[str(fold)], (time.monotonic()-begun)/len(some))
@@ -152,21 +154,21 @@ def after_training(
     n:int,     # Images that will be predicted
     once:int=0 # Training and held-out images that will be seen once more, in one view
 ):             # A function: seconds of a validated image -> seconds of all that follows
-    "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading, and what is predicted is read from its file also where validation finds it decoded; both take as much longer as the validation when a machine slows down"
-    k,kept,fastest = str(fold),run.kept.get(str(fold), (0,0.))[1],math.inf
+    "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading, and what is predicted is read from its file, also where validation finds it decoded, or has read it before and no other image; both take as much longer as the validation when a machine slows down"
+    k,files,fastest = str(fold),_from_files(run, fold),math.inf
     def after(each):
         nonlocal fastest
-        if kept and fastest==math.inf: run.reads[k] = max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed
+        if files and fastest==math.inf: run.reads[k] = max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed
         fastest = min(fastest, each)
         slower,view = each/fastest,min(fastest, run.views.get(k, math.inf))
-        return slower*(n*max(fastest, kept and run.reads[k])+once*fastest+n*view*(len(views_for(run.mirrors(fold)))-1))
+        return slower*(n*max(fastest, files and run.reads[k])+once*fastest+n*view*(len(views_for(run.mirrors(fold)))-1))
     return after
 
 # %% ../nbs/60a_budget.ipynb #777245ce
 def seconds_to_open(
     comp,          # A `Competition`
     n:int=64,      # Images to open now
-    few:int=20_000 # Up to so many images it is 0
+    few:int=640    # Up to so many images it is 0
 ) -> float:
     "Seconds to open every image once, as a check does that looks for broken ones and for twins"
     images = len(comp.items(comp.train))+len(comp.items(comp.test))
@@ -189,7 +191,7 @@ def room_for_weights(
     weights = sum(v.nbytes for v in learn.model.state_dict().values())
     need, free = (models+at_once)*weights+2**24, shutil.disk_usage(folder).free+sum(f.stat().st_size for f in own)
     if free<need: raise CvkitError(f"The disk of {folder} has room for {free/2**20:.0f} MB and this run needs {need/2**20:.0f}: free some, or give an `out` on another disk.")
-    return free>need+23*at_once*weights # the beginning with its best weights, and three states with those, two moments, and all three of the last good state
+    return free>need+26*at_once*weights # the beginning with its best weights, and three states with those, the best ones of now, two moments, and all three of the last good state
 
 # %% ../nbs/60a_budget.ipynb #683853d7
 _LIMITS = '/sys/fs/cgroup/memory.max','/sys/fs/cgroup/memory/memory.limit_in_bytes' # of a container, in the second and the first version

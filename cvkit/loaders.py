@@ -10,6 +10,7 @@ import gc, os
 from functools import partial
 from weakref import finalize
 import numpy as np, pandas as pd, torch
+from torch.utils.data import get_worker_info
 from fastai.data.core import DataLoaders, Datasets, TfmdDL
 from fastai.data.transforms import (Categorize, EncodedMultiCategorize, IntToFloatTensor, RegressionSetup,
                                     ToTensor, Transform)
@@ -22,7 +23,7 @@ from .data import Competition
 from .files import open_image
 from .pixels import Frame
 from .resample import opencv
-from .ring import Ring
+from .ring import by_value, Ring
 import cvkit.files, cvkit.folds
 
 # %% ../nbs/16_loaders.ipynb #c005
@@ -68,7 +69,7 @@ class _Rows(np.ndarray):
 class RowsDL(TfmdDL):
     "Batches of flat rows, all pictures of a batch in one block of bytes"
     def __init__(self, dataset, bs=64, seed=0, cache=None, **kwargs):
-        self.seed,self.cache,self.epoch,self.ring = seed,cache,-1,None
+        self.seed,self.cache,self.epoch,self.ring,self.short = seed,cache,-1,None,False
         super().__init__(dataset, bs=bs, **kwargs)
         self.bad = torch.zeros(self.n or 0, dtype=torch.uint8).share_memory_()
 
@@ -94,8 +95,9 @@ class RowsDL(TfmdDL):
         "A new ring, where there are workers and the batch is copied afterwards"
         n,frame = self.fake_l.num_workers,self.frame
         if not (n and frame and self.after_batch.fs): return
-        try: return Ring(n, 2+self.fake_l.prefetch_factor, self.bs*np.prod(frame.size)*3)
-        except RuntimeError: return # /dev/shm has no room for so many batches at once
+        try: ring,self.short = Ring(n, 2+self.fake_l.prefetch_factor, self.bs*np.prod(frame.size)*3),False
+        except RuntimeError: ring,self.short = None,True # /dev/shm has no room for so many batches at once: they go through pipes
+        return ring
 
     @property
     def items(self): return self.dataset.items.view(_Rows) if isinstance(self.dataset.items, np.ndarray) else self.dataset.items
@@ -121,7 +123,8 @@ class RowsDL(TfmdDL):
 def read(self:RowsDL, idxs):
     "The batch of the rows at `idxs`"
     x,*ys = self._read(idxs)
-    return self.ring.put(self.offs, x, *ys) if self.ring else (TensorImage(torch.from_numpy(x).permute(0,3,1,2)), *ys)
+    if self.ring: return self.ring.put(self.offs, x, *ys)
+    return by_value(x, *ys) if self.short and get_worker_info() else (TensorImage(torch.from_numpy(x).permute(0,3,1,2)), *ys)
 
 @patch
 def _read(self:RowsDL, idxs):

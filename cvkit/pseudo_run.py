@@ -15,7 +15,7 @@ from .budget import views_for
 from .core import CvkitError, in_session
 from .data import Competition
 from .pseudo import _LABELS, _compared, _predicted, _to_label
-from .run import _copied, _kept, _predicted_both, _unopened, finish, train_all
+from .run import _copied, _kept, _predicted_both, _unopened, checked_devices, finish, train_all
 from .run_folder import Run, alone, join_parts, new_folder
 
 # %% ../nbs/61a_pseudo_run.ipynb #c005
@@ -30,7 +30,14 @@ def _held(comp, run, of):
 def _one_round(comp, first, of, run, folder, rows, begun):
     "Labels from the models of the run `first` in `of`; models that learn them, in `folder`; and both on the held-out rows"
     both,ledger,asked,held = comp.ledger(folder/'rounds'),comp.ledger(folder/'ledger_1'),run.asked['labels'],_held(comp, first, of)
-    for k,h in held.items(): _predicted(both, comp, lambda *_: _kept(first, comp, h, of, k), comp, h, None, rows, k, 'round 0', views_for(first.mirrors(k)), asked['neighbours'])
+    start = time.monotonic()
+    left = 60*run.asked['minutes']-(start-begun)
+    for i,(k,h) in enumerate(held.items(), 1):
+        since = time.monotonic()
+        _predicted(both, comp, lambda *_: _kept(first, comp, h, of, k), comp, h, None, rows, k, 'round 0', views_for(first.mirrors(k)), asked['neighbours'])
+        now = time.monotonic()
+        need = now-start+(len(held)-i)*(now-since) # of a round that goes on next to nothing
+        if need>.7*left: raise CvkitError(f"To predict what gets labels, and to look for their neighbours, takes {need/60:.1f} minutes for {len(held)} folds, which leaves too little of {run.asked['minutes']:g} to train: give at least {(start-begun+2*need)/60:.0f}.")
     labels = {k: both.sure_labels(comp, k, [f'round 0{_LABELS}'], **{o: asked[o] for o in ('least','share','most')}) for k in held}
     print(f"{', '.join(str(len(o)) for o in labels.values())} of {len(rows)} rows get a label.", flush=True)
     if not any(map(len, labels.values())): return None,both,ledger
@@ -97,7 +104,7 @@ def pseudo_run(
     allowed:bool=False  # The rules allow labels on these rows
 ) -> Path:              # The folder of a run with the round that stays
     "Label, train once more with the labels, and submit the round that is better on labelled held-out rows"
-    begun,of = begun or time.monotonic(),Path(of).resolve()
+    begun,of,devices = begun or time.monotonic(),Path(of).resolve(),checked_devices(devices)
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a round: give more than 0, or leave them out.")
     first = _finished(path, of)
     comp,own = Competition(path, **first.comp),rows is None

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['guess_size', 'made_for', 'guess_flip', 'guess_head', 'make_learner', 'predict_rows', 'train_fold', 'fold_alone',
-           'train_all', 'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish', 'predict_part', 'submit_from',
-           'go_on']
+           'checked_devices', 'train_all', 'train_folds', 'cvkit_run', 'expectation', 'decided', 'finish',
+           'predict_part', 'submit_from', 'go_on']
 
 # %% ../nbs/61_run.ipynb #c002
 import math, os, shutil, time
@@ -41,6 +41,7 @@ from .run_folder import Run, alone, join_parts, keep_plan, log_epoch, n_parts, n
 from .runner import share_error
 from .scale import all_devices, in_processes, sigterm_heard
 from .submit import check_submission, expected_ids, submission, write_submission
+from .tta import rows_seen
 
 # %% ../nbs/61_run.ipynb #c008
 def guess_size(
@@ -129,13 +130,14 @@ def predict_rows(
     if not len(df): return
     items,learners = comp.items(df),learn if isinstance(learn, dict) else {fold: learn}
     learn = next(iter(learners.values()))
-    found = predict_all(learners, learn.dls.test_dl(items), views)
-    bad = items.image.isin(list(learn.dls.unreadable)).to_numpy()
-    keep = ~bad | ~items.index.isin(items.index[~bad]) # what cannot be read counts where a row has nothing else
+    found = predict_all(learners, dl := learn.dls.test_dl(items), views)
+    ids,seen = rows_seen(learn, dl, items)
+    bad = ~seen
+    keep = seen | ~ids.isin(ids[seen]) # what cannot be read counts where a row has nothing else
     for fold,said in found.items():
         for view,preds in said.items():
             if bad.any(): preds[bad] = comp.prior()
-            ledger.add(items.index[keep], preds[keep], kind=kind, fold=fold, run=run, view=view, size=max(get_size(learn.dls)[-1]))
+            ledger.add(ids[keep], preds[keep], kind=kind, fold=fold, run=run, view=view, size=max(get_size(learn.dls)[-1]))
 
 # %% ../nbs/61_run.ipynb #c022
 def _plan(run, fold, body):
@@ -230,6 +232,7 @@ def train_fold(
     if str(fold) not in run.training: run.training[str(fold)] = time_for(run, fold, learn, n_predict, begun, share, seconds_to_decide(run, comp), -(-(run.asked['folds']-fold)//at_once))
     elif (was := run.timed.get(str(fold), now))[0]!=now[0]: run.training[str(fold)] += now[1]-was[1]
     run.timed[str(fold)] = now
+    set_size(learn.dls, run.side(fold)) # other sizes may have been tried
     keep_decoded(run, fold, learn, n_predict, at_once)
     run.save(folder)
     plan = _plan(run, fold, body)
@@ -300,10 +303,11 @@ def fold_alone(
     **kwargs # As in `train_fold`
 ) -> list:   # Predictions that the disk refused
     "`train_fold` in a process of its own"
-    run = Run.load(folder, f'_{fold}')
-    if fold in run.finished: return ledger.unwritten # it only could not say so
-    train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=read_history(folder, run.part), begun=time.monotonic()-(time.time()-since), **kwargs)
-    return ledger.unwritten
+    with alone(folder, 180, f'_{fold}'): # a disk of several machines may be as late to know that one is gone
+        run = Run.load(folder, f'_{fold}')
+        if fold in run.finished: return ledger.unwritten # it only could not say so
+        train_fold(run, comp, fold=fold, folder=folder, ledger=ledger, history=read_history(folder, run.part), begun=time.monotonic()-(time.time()-since), **kwargs)
+        return ledger.unwritten
 
 # %% ../nbs/61_run.ipynb #sidebyside
 def _shares(run, begun, todo, at_once):
@@ -314,14 +318,22 @@ def _shares(run, begun, todo, at_once):
 def _in_turn(run, begun, todo, train):
     "`train` called with each fold of `todo` and its share of the minutes; the first exception of one, if there is any, when the others have had their turn. A mistake that the first of all tells is raised: the others would tell it as well"
     failure = None
-    for fold,share in _shares(run, begun, todo, 1).items():
-        try: train(fold, share)
+    for i,fold in enumerate(todo): # those that are left share what an earlier one took too long
+        try: train(fold, _shares(run, begun, todo[i:], 1)[fold])
         except Exception as e:
             if isinstance(e, CvkitError) and not run.finished: raise
             clear_frames(e.__traceback__) # or the learner of this fold keeps its memory
             failure = failure or e
             if len(todo)>1: run.warn(f"ended early in fold {fold} by {type(e).__name__}: {e}")
     return failure
+
+def checked_devices(
+    devices # As for `cvkit_run`
+):          # As a list where there are some, or 'ray'
+    "Raise where one of `devices` is not there"
+    if isinstance(devices, (str,int)) and devices!='ray': devices = [devices]
+    if devices and devices not in ('ray',['ray']): [one_of('device', str(o), ['cpu', *map(str, all_devices())]) for o in devices]
+    return devices
 
 def _dealer(devices):
     "How many calls run at once, and what deals them out"
@@ -419,8 +431,7 @@ def cvkit_run(
     if more := _settled(**given): raise CvkitError(f"An earlier run has settled that already: leave out {', '.join(f'`{k}`' for k in more)}.")
     if not isinstance(metric, (str,type(None))): raise CvkitError("A run that goes on, or predicts later, knows its metric by name: give one of `cvkit.metrics`, and take a `Metric` of your own to `Competition` and `fit_plan`.")
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
-    if isinstance(devices, (str,int)) and devices!='ray': devices = [devices]
-    if devices and devices not in ('ray',['ray']): [one_of('device', str(o), ['cpu', *map(str, all_devices())]) for o in devices]
+    devices = checked_devices(devices)
     if from_run: return submit_from(path, from_run, out, devices)
     if resume: return go_on(path, resume, out, minutes, devices, begun)
     asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs','given','more')}
@@ -434,8 +445,8 @@ def cvkit_run(
     run.size = size or guess_size(comp, made_for(body), step=body.step)
     del body
     folder = new_folder(out, comp.path.name)
-    took = seconds_to_open(comp)
-    run.blind = took>6*asked['minutes']
+    took,images = seconds_to_open(comp),len(comp.items(comp.train))+len(comp.items(comp.test))
+    run.blind = took>(6 if images>20_000 else 20)*asked['minutes']
     if run.blind: _unopened(comp)
     if run.blind: run.warn(f"images are not opened before training, which would take {took/60:.0f} of {asked['minutes']:g} minutes: look-alikes may lie on both sides of a fold, and what cannot be read is told when it is met")
     run.save(folder)
@@ -489,11 +500,11 @@ def finish(
     def submit(decision):
         nonlocal failure
         if 'test' not in have: return
-        try: run.submission = str(write_submission(comp, decision(ledger.get('test'), comp.task), Path(out).resolve()))
+        try: run.submission = str(write_submission(comp, decision(ledger.get('test')), Path(out).resolve()))
         except CvkitError as e: failure = failure or e
-    submit(Decision() if 'valid' in have else Decision(**run.decided)) # before anything else
+    submit(Decision() if 'valid' in have else Decision(**{**run.decided, 'task': comp.task})) # before anything else
     held = decided(run, comp, ledger) if 'valid' in have else None
-    decision = Decision(**run.decided)
+    decision = Decision(**{**run.decided, 'task': comp.task})
     if held is not None and decision.values: submit(decision)
     facts = {**(expectation(run, comp, ledger) if expects else {}), **(dict(decided=str(decision)) if decision.values else {})}
     score = None if held is None else save_oof(folder, comp, held, **facts)
@@ -574,7 +585,7 @@ def submit_from(
     devices=None # As for `cvkit_run`
 ) -> Path:
     "Predict the test rows with the models of earlier runs"
-    folders = [from_run] if isinstance(from_run, (str,Path)) else list(from_run)
+    folders,devices = [from_run] if isinstance(from_run, (str,Path)) else list(from_run),checked_devices(devices)
     (first,_),*others = earlier = [_earlier(path, f) for f in folders]
     for f,(o,_) in zip(folders[1:], others):
         if apart := [k for k in ('id','target','task','form','classes') if o.comp[k]!=first.comp[k]]: raise CvkitError(f"'{f}' has another {apart[0]} than '{folders[0]}': only runs that take the competition for the same can be merged.")
@@ -609,7 +620,7 @@ def go_on(
     begun=None   # As for `cvkit_run`
 ) -> Path:  # The run folder
     "Go on with a run that was stopped or killed: finished folds stay, the one that trained goes on in the middle of its epoch, the others follow"
-    run, folder = Run.load(folder), Path(folder).resolve() # whatever folder a worker stands in
+    run, folder, devices = Run.load(folder), Path(folder).resolve(), checked_devices(devices) # whatever folder a worker stands in
     if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
     comp, n = Competition(path, **run.comp), run.asked['folds']
     if run.blind: _unopened(comp)

@@ -7,7 +7,7 @@ __all__ = ['n_parts', 'Run', 'new_folder', 'alone', 'read_history', 'log_epoch',
 
 # %% ../nbs/60_run_folder.ipynb #97d8a075
 import json, os, time
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import pandas as pd
@@ -96,15 +96,24 @@ def new_folder(
 @contextmanager
 def alone(
     folder,           # Of a run
-    seconds:float=15. # To wait for another process
+    seconds:float=15.,# To wait for another process
+    part:str='',      # As in `Run`: of a fold in a process of its own
+    late:float=600.   # To wait for such folds, where the process that began them was killed: they predict before they end
 ):
     "Inside, no other process works on the run: what a killed one has left running is waited for. A disk that takes no lock is no reason to stop"
-    lock = FileLock(Path(folder)/'.lock')
-    try: lock.acquire(timeout=seconds)
-    except Timeout: raise CvkitError(f"Another process works on '{folder}': wait for it, or end it first.") from None
-    except (OSError, NotImplementedError): pass
-    try: yield
-    finally: lock.release()
+    with ExitStack() as held:
+        def hold(f, seconds, waits=None):
+            lock = FileLock(f)
+            for wait in (0,seconds):
+                try: held.enter_context(lock.acquire(timeout=wait)); break
+                except Timeout:
+                    if wait==seconds: raise CvkitError(f"Another process works on '{folder}': wait for it, or end it first.") from None
+                    if waits: print(waits, flush=True)
+                except (OSError, NotImplementedError): break
+            return lock
+        hold(Path(folder)/f'.lock{part}', seconds)
+        for f in [] if part else sorted(Path(folder).glob('.lock_*')): hold(f, late, f"Fold {f.name[6:]} of a run that was killed still predicts: it is waited for, {late/60:.0f} minutes at most.").release()
+        yield
 
 # %% ../nbs/60_run_folder.ipynb #dca2d5d5
 def read_history(

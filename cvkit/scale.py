@@ -100,9 +100,14 @@ class Process:
         for line in self.p.stdout: said(line.decode(errors='replace').rstrip())
         self.p.wait()
     @property
-    def runs(self): return self.reader.is_alive()
+    def runs(self): return self.p.poll() is None
+    def kill(self):
+        "With the loader processes that it has, which a kill of it alone may leave"
+        with suppress(ProcessLookupError, PermissionError): os.killpg(self.p.pid, signal.SIGKILL)
     def result(self): # What the call returned or raised; a `ChildProcessError` where the process died
-        self.reader.join()
+        self.p.wait()
+        self.kill()
+        self.reader.join(10) # of a process that was killed, another may hold the end that it wrote to
         with suppress(BrokenPipeError): self.p.stdin.close()
         if not self.out.exists(): return ChildProcessError(f"the process ended by {signal.Signals(-self.p.returncode).name if self.p.returncode<0 else f'exit code {self.p.returncode}'}")
         return pickle.loads(self.out.read_bytes())
@@ -163,7 +168,7 @@ def _ending(running):
     "No process outlives this block"
     try: yield
     finally:
-        for p,_ in running.values(): p.p.kill()
+        for p,_ in running.values(): p.kill()
 
 # %% ../nbs/39a_scale.ipynb #cce899b
 def check_findable(
@@ -208,7 +213,7 @@ def in_processes(
                     again = isinstance(found[name], Exception) and not isinstance(found[name], CvkitError) and tries[name]<retries and not stopped
                     if again: tries[name] += 1; waiting.insert(0, name); said(f'{name}: {found[name]}; once more')
             except KeyboardInterrupt:
-                for p,_ in running.values(): p.p.kill() if stopped else p.p.send_signal(signal.SIGINT)
+                for p,_ in running.values(): p.kill() if stopped else p.p.send_signal(signal.SIGINT)
                 stopped = True
         while not lines.empty(): hear(*lines.get())
     if stopped: found = {k: found.get(k, KeyboardInterrupt()) for k in calls}
