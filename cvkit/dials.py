@@ -10,6 +10,7 @@ __all__ = ['hw', 'set_size', 'check_sizes', 'last_size', 'get_size', 'set_bs', '
 import math, sys
 from copy import copy
 from functools import partial
+from inspect import unwrap
 from numbers import Integral
 from fastcore.basics import noop
 from fastcore.foundation import fastuple
@@ -67,7 +68,11 @@ def set_size(
     train,valid = hw(size),hw(valid_size or size)
     for dl,(h,w) in zip(dls.loaders, [train]+[valid]*len(dls.loaders)):
         if not _replace(dl, _SIZED, noop): raise _unsized()
-        _of(dl, _SIZED)[-1].size = fastuple(w,h) # what comes before it, as in `Resize(460), RandomResizedCrop(224)`, stays
+        *first,last = _of(dl, _SIZED)
+        last.size = fastuple(w,h)
+        for t in first: # as in `Resize(460), RandomResizedCrop(224)`: as it was made, or so large that the last has nothing to enlarge
+            if not hasattr(t, 'made'): t.made = t.size
+            t.size = fastuple(*map(max, t.made, last.size))
 
 def check_sizes(
     dls,      # The same
@@ -156,7 +161,7 @@ def position(
     return epoch/(n_epoch-1) if n_epoch>1 else 1.
 
 # %% ../nbs/13_dials.ipynb #c033
-_FIT = Learner.fit.__code__ # whatever is put around it later
+_FIT = unwrap(Learner.fit).__code__ # whatever is put around it
 
 def in_fit(
     learn # A `Learner`

@@ -19,10 +19,10 @@ from .callback.guard import NaNGuard
 from .callback.ema import EMA
 from .callback.microbatch import in_parts, MicroBatch, whole_again
 from .callback.mix import Mix
-from .callback.resume import all_random, data_of, differences, packed, read_state, Resume, set_all_random, settings_of
-from .callback.soup import way
+from .callback.resume import all_random, data_of, differences, packed, read_state, Resume, set_all_random, settings_of, unpacked
+from .callback.soup import copied, way
 from .core import CvkitError, in_session, interrupts_heard, one_of, write_somewhere
-from .dials import set_bs, set_size
+from .dials import get_size, hw, set_bs, set_size
 from .finder import autocast_back
 from .plan import Plan
 from .runner import agreed, EndPlan, RunPlan, Slot
@@ -89,7 +89,7 @@ def _begin(learn, plan, runner, folder):
     f = folder and Path(folder)/'begun.pt'
     if agreed(learn, bool(folder and f.exists())) and (o := _begun(f)):
         if diff := differences(o['asked'], packed({k: v for k,v in asked.items() if k in o['asked']})): raise CvkitError(f"{folder} is of another plan, model or data: {'; '.join(diff[:3])}. Take another folder, or remove that one.")
-        learn.model.load_state_dict(o['model']); runner.load_state_dict(o['runner']); set_all_random(learn.dls, o['random'])
+        learn.model.load_state_dict(o['model']); runner.load_state_dict(unpacked(o['runner'])); set_all_random(learn.dls, o['random'])
         if o.get('precision')=='fp32' and hasattr(learn.model, 'precision'): learn.model.precision = 'fp32' # as its head start found out
         return Plan.from_json(o['timed']),[Slot(**s) for s in o['slots']],asked
     _rehearse(learn, plan)
@@ -115,11 +115,12 @@ def fit_plan(self:Learner,
     until:float=math.inf, # `time.monotonic()` at which all is over, whatever was used of the minutes before a stop
     guard:bool=True     # Go back to the last good state when a loss or a weight is not finite, as `NaNGuard` does, but on a TPU, which would wait for each loss; one of the learner's own is taken as it is
 ) -> list:              # The history: one dictionary a row; the plan as it ran, with all epochs given, is `learn.plan`, and `learn.guard.returns` is what the guard went back for
-    "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt"
+    "Run `plan`; the learner ends with the best state that the held-out images have seen, also after an interrupt, or as it was where they have seen none of a further plan. The loaders stand at their own size again"
     plan = Plan(plan)
     plan.check(self)
     for k,kind,what in (('ema',EMA,'averages weights'), ('mix',Mix,'blends images')):
         if self._grab_cbs(kind) and any(getattr(p, k) for p in plan.trained): raise CvkitError(f"The plan {what} by its `{k}`, and so does {self._grab_cbs(kind)[0].name} of the learner: leave one out.")
+    if wrapped := [o for o in ('parallel_trainer','distributed_trainer') if hasattr(self, o)]: raise CvkitError(f"A plan does not train in fastai's {type(getattr(self, wrapped[0])).__name__}: give the learner a `cvkit.parallel.DataParallel()` in its place.")
     if minutes is None and any(p.epochs is None for p in plan.trained): raise CvkitError("A phase has no epochs: give `minutes`, or epochs to each phase.")
     if monitor: one_of('monitor', monitor, ['valid_loss', *(m.name for m in self.metrics), 'epoch'])
     if maximize is None: maximize = bool(monitor) and way(monitor) is np.greater
@@ -129,6 +130,7 @@ def fit_plan(self:Learner,
     runner.since = runner.clock()
     if self.wd is not None: self.opt.set_hypers(wd=self.wd) # as `fit` does
     runner.was = runner.now()
+    before = copied(self.model) if hasattr(self, 'plan') else None # of an earlier plan
     back = autocast_back()
     if resume and not isinstance(resume, Resume): resume = Resume(resume)
     try:
@@ -147,4 +149,9 @@ def fit_plan(self:Learner,
         runner.learn = self
         runner.put_back()
         runner.restore()
+        if runner.state is None and before: self.model.load_state_dict(before)
+        runner.memory.kept = {}
+        self._end_cleanup(); self.loss_grad = None # after an interrupt they would hold a graph on the card
+    (seen,),here = {hw(p.valid_size or p.size) for p in plan[-1:]},get_size(self.dls)[1]
+    if seen!=here: seen,here = (o[0] if o[0]==o[1] else o for o in (seen,here)); warnings.warn(f"The model was validated on images of {seen} pixels, and the loaders stand at {here} again: `set_size(learn.dls, {seen})` before you predict, or ask for that size.")
     return runner.history

@@ -148,7 +148,8 @@ def show_cam(
         x,*ys = b = few.one_batch()
         if x.ndim!=4 or len(ys)>1: raise CvkitError("A map belongs to one image and nothing else: these rows have several images, or columns beside them.")
         x,y = x.as_subclass(torch.Tensor),ys[0].as_subclass(torch.Tensor).cpu() if ys else None
-        with torch.no_grad(): p = _probs(learn, learn.model.to(x.device).eval()(x), y, names)
+        with torch.no_grad(): out = learn.model.to(x.device).eval()(x); p = _probs(learn, out, y, names)
+        if p[0].numel()!=out[0].numel(): raise CvkitError(f"There are {p[0].numel()} classes and {out[0].numel()} outputs of the model, which are of no class alone, as those of ordinal losses: `cam` shows where one output looks.")
         panels = [_panels(p[i], None if y is None else y[i], names) for i in range(len(rows))]
         maps = [cam(learn.model, x, [o[min(k, len(o)-1)][0] for o in panels], layer, method).cpu() for k in range(max(map(len, panels)))]
     ids = learn.dls.ids[1] if dl is learn.dls.valid and getattr(learn.dls, 'ids', None) else range(dl.n)

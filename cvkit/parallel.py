@@ -48,7 +48,9 @@ class DataParallel(Callback):
     @property
     def world(self): return self.state.num_processes if self.state and not self.solo else 1
     def before_fit(self):
-        if not self.learn.lock.locked(): self.give_back_all() # of a fit that was interrupted
+        if not self.learn.lock.locked():
+            self.give_back_all() # of a fit that was interrupted
+            if self.state is None and num_distrib()>1: raise CvkitError("This learner was loaded or copied, and would train apart in each process: `learn.remove_cb(DataParallel)`, then add a new one.")
         if self.world==1: return
         if (bs := self.learn.dls.train.bs or self.world)<self.world: raise CvkitError(f"A batch of {bs} has no image for each of {self.world} processes: give a `bs` of at least {self.world}.")
         if any(isinstance(cb, PartialFC) for cb in self.learn.cbs): raise CvkitError("PartialFC draws other classes in each process: leave it out, or train in one process.")
@@ -78,7 +80,7 @@ def take(self:DataParallel, train):
     "This process's part of the loader that is about to be read"
     if num_distrib()==1 and self.world==1: return
     dl = self.learn.dl
-    dl = dl.dl if isinstance(dl, FirstBatches) else dl
+    dl = dl.dl if isinstance(dl, FirstBatches) else dl if hasattr(dl, 'chunkify') else self.learn # `show_results` gives a list
     self.reads.append((dl, {k: vars(dl).pop(k) for k in ('to_detach','chunkify') if k in vars(dl)})) # of a validation, in which another callback looks at predictions
     dl.to_detach = _alone
     if self.world>1 and not hasattr(self, 'gather_preds'): dl.chunkify = Part(dl, self.rank, self.world, train) # predictions are wanted whole and in order

@@ -11,7 +11,9 @@ from dataclasses import asdict, dataclass, replace
 import pandas as pd
 from matplotlib import figure
 from fastai.callback.schedule import combine_scheds, combined_cos, SchedCos, SchedLin, SchedNo
+from fastai.data.transforms import Normalize
 from fastcore.basics import patch
+from .backbone import Body
 from .callback.gradual import ramp
 from .callback.resize import batch_at, size_at
 from .core import CvkitError, one_of
@@ -192,13 +194,15 @@ def check(self:Plan,
 ):
     "Raise a `CvkitError` for what would fail later"
     for p in self: p.check(learn)
+    body = next(learn.model.children(), None)
+    if isinstance(body, Body) and not any(isinstance(t, Normalize) for t in getattr(learn.dls.train.after_batch, 'fs', ())): raise CvkitError("The loaders of this learner do not normalise images as its model wants them: `set_norm(learn.dls, learn.model[0].cfg)`.")
     if not len(learn.dls.train): raise CvkitError(f"There is no training batch: {learn.dls.train.n} images in batches of {learn.dls.train.bs}, where what is left over is dropped. Lower `bs`.")
     if not len(learn.dls.valid): raise CvkitError("A plan is judged by held-out rows, and these loaders have none: hold some out, or take fastai's `fit`.")
     if any(p.head_start for p in self): features_of(learn)
     if get_augment(learn.dls) is None and (some := [p.name for p in self.trained if p.augment!=1 or p.ramp]): warnings.warn(f"Phase '{some[0]}' turns the augmentation, and these loaders have no random crop or flip among `item_tfms` to turn: whatever changes images stays as it is.")
     sizes = {o for p in self for o in (p.size, p.small or p.size, p.valid_size or p.size)}
     if not self.trained: raise CvkitError("The plan has no phase that trains: add a `Phase` without `head_start`.")
-    if getattr(body := next(learn.model.children(), None), 'strict', False) and len(sizes)>1:
+    if getattr(body, 'strict', False) and len(sizes)>1:
         raise CvkitError(f"This model takes one size in a run and the plan has {', '.join(map(str, sorted(sizes)))}: give all phases the same.")
     if getattr(body, 'sets', False): body.turn()
     if getattr(body, 'sets', False) and (at := body.cfg['input_size'][1:])!=hw(size := next(iter(sizes))): raise CvkitError(f"This model learns a table of places for images of {at}, and the plan has {size}: give `size={size}` to `timm_learner`.")

@@ -276,6 +276,12 @@ def smooth(self:RunPlan, share):
     for o,own in zip(smoothed(self.learn.loss_func), self.was[4]): o.label_smoothing = own if share is None else share
 
 @patch
+def tell(self:RunPlan, n):
+    "There will be `n` epochs, also for the bar on the page"
+    self.learn.n_epoch = n
+    if bar := getattr(getattr(self.learn, 'progress', None), 'mbar', None): bar.main_bar.total = n
+
+@patch
 def turn(self:RunPlan, pos):
     "Everything for this epoch, whatever its place in the whole"
     p, n, hypers = self.phase, self.dls.train.n, self.was[3]
@@ -283,7 +289,7 @@ def turn(self:RunPlan, pos):
     set_size(self.dls, now['size'], p.valid_size or p.size); set_augment(self.dls, now['augment']*(self.was[2] or 0))
     if (bs := min(n, now['bs']))!=self.dls.train.bs: set_bs(self.dls, bs)
     self.factor, self.blend.p, self.memory.views = now['rate'], now['mix'], p.views
-    self.learn.n_epoch = max(self.starts[-1], self.epoch+1) # that of `fit` leaves room for quicker steps, and callbacks ask how far they are
+    self.tell(max(self.starts[-1], self.epoch+1)) # that of `fit` leaves room for quicker steps, and callbacks ask how far they are
     self.set_learn({**hypers, **({} if p.wd is None else dict(wd=p.wd))}, []); self.smooth(p.label_smoothing)
     if not p.ema: self.average.finish() # the next phase goes on from it
     self.average.run,self.average.decay = bool(p.ema),p.ema
@@ -298,6 +304,13 @@ def share_error(
 
 # %% ../nbs/38a_runner.ipynb #c029
 @patch
+def error(self:RunPlan,
+    score:float # From `score`
+) -> float:
+    "Its standard error"
+    return share_error(-score if self.monitor=='error_rate' else score, len(self.learn.dls.valid_ds))
+
+@patch
 def score(self:RunPlan, log:dict):
     "The number to compare states by, from a row of the log; more is better"
     return log[self.monitor] if self.monitor and self.maximize else -log[self.monitor or 'valid_loss']
@@ -307,7 +320,7 @@ def record(self:RunPlan, name, log:dict):
     "Add a row to the history and keep the state if it is the best so far, or but `slack` behind the best"
     log = dict(phase=name, **log)
     now = self.score(log)
-    log['kept'] = not math.isnan(now) and (self.best is None or now>self.best-self.slack*(2 if self.peak else 1)*share_error(self.best, len(self.learn.dls.valid_ds)))
+    log['kept'] = not math.isnan(now) and (self.best is None or now>self.best-self.slack*(2 if self.peak else 1)*self.error(self.best))
     if log['kept']:
         if self.best is None or now>self.best: self.best,self.peak = now,log.get('epoch', 0)
         self.state = {k: v.detach().cpu().clone() for k,v in self.learn.model.state_dict().items()}
@@ -325,6 +338,7 @@ def after_epoch(self:RunPlan):
     if not self.phase.estimate: self.plan_again(self.passed)
     if not self.phase.estimate and self.over(self.step): self.close(self.passed)
     log = dict(epoch=self.epoch+1, size=max(get_size(self.dls)[0]), lr=self.opt.hypers[-1]['lr'], **dict(zip(rec.metric_names[1:], rec.values[-1])))
+    if rec.train_metrics: log |= {m.name: log[f'valid_{m.name}'] for m in self.learn.metrics} # as `monitor` knows them
     worse = self.worse(log)
     self.record(self.phase.name, log|({'undone': True} if worse else {}))
     if worse:
@@ -334,7 +348,7 @@ def after_epoch(self:RunPlan):
         self.opt.clear_state()
     if hasattr(self.learn, 'resume') and self.epoch+1 in self.starts: self.learn.resume.written = -math.inf # a state is due
     self.ended = self.clock()>self.ends-self.closing(self.phase)-self.step or self.starts[-1]<=self.epoch+1<self.asked_for
-    self.learn.n_epoch = self.epoch+1 if self.ended else min(self.asked_for, max(self.starts[-1], self.epoch+2)) # a phase may have got longer since the epoch began
+    self.tell(self.epoch+1 if self.ended else min(self.asked_for, max(self.starts[-1], self.epoch+2))) # a phase may have got longer since the epoch began
     if self.ended and not hasattr(self.learn, 'end_plan'): raise CancelFitException
 
 class EndPlan(Callback):
@@ -349,7 +363,7 @@ def worse(self:RunPlan, log):
     p = self.phase
     if self.before is None or self.last or self.epoch+1!=self.starts[self.at+1]: return False
     if len({o.valid_size or o.size for o in self.phases})>1: return False # not to be compared
-    return not self.score(log)>=self.before-share_error(self.before, len(self.dls.valid_ds))
+    return not self.score(log)>=self.before-self.error(self.before)
 
 @patch
 def restore(self:RunPlan):

@@ -151,28 +151,30 @@ class LivePlot(Whole):
         self.every,self.file = every,path and Path(path)
         self.fits,self.cell,self.handle,self.fresh,self.off,self.blind = [],None,None,False,False,True
     def before_fit(self):
-        if self.learn.lock.locked(): return # in a `validate`, perhaps inside a fit
+        if self.learn.lock.locked(): self.fresh = True; return # in a `validate`, perhaps inside a fit: `Recorder` begins anew, and what is drawn stays
         self.blind = self.off or not (page() or self.file)
         self.fresh,self.pause,self.due = True,0.,time.monotonic()+self.every
     def before_train(self):
-        if self.fresh and not self.blind: self.fits.append(None)
+        if self.fresh and not self.blind: self.fits = [*filter(None, self.fits),None] # one that was interrupted before it was kept has none
         self.fresh = False
     def after_batch(self):
         if self.training and time.monotonic()>=max(self.due, self.pause): self.draw()
     def after_epoch(self):
-        if not (self.fresh or self.learn.lock.locked()) and time.monotonic()>=self.pause: self.draw()
+        if not self.learn.lock.locked(): self.draw(time.monotonic()>=self.pause)
     def after_fit(self):
-        if not (self.fresh or self.learn.lock.locked()): self.draw()
+        if not self.learn.lock.locked(): self.draw(keep=not self.fresh)
     def state_dict(self): return dict(fits=self.fits, fresh=self.fresh) # another session has another clock
     def load_state_dict(self, state): self.fits,self.fresh = state['fits'],state['fresh']
-    def draw(self):
-        "Draw, and say when to draw again"
+    def draw(self, show=True, keep=True):
+        "Keep what `Recorder` has, draw, and say when to draw again"
         if self.off or self.blind: return
         begun = time.monotonic()
-        try: self.fits[-1] = curves(self.recorder); self.show(draw_fits(self.fits))
+        try:
+            if keep: self.before_train(); self.fits[-1:] = [curves(self.recorder)]
+            if show and any(self.fits): self.show(draw_fits([*filter(None, self.fits)]))
         except Exception as e: self.off = True; print(f"The plot ends here, the training goes on: {type(e).__name__}: {e}", flush=True)
         now = time.monotonic()
-        self.due,self.pause = now+self.every,now+10*(now-begun)
+        if show: self.due,self.pause = now+self.every,now+10*(now-begun)
 
 @patch
 def show(self:LivePlot, fig):

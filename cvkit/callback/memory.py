@@ -135,12 +135,13 @@ def take(self:FromMemory, dl, views):
     if self.kept.get(train, (None,))[0]!=state: self.kept[train] = state,*self.compute(dl, views)
     _,module,feats,self.black = self.kept[train]
     self.read = ExitStack()
-    self.read.callback(setattr, dl.fake_l, 'num_workers', dl.fake_l.num_workers)
+    workers = dl.fake_l.num_workers
+    self.read.callback(setattr, dl.fake_l, 'num_workers', workers)
     self.read.callback(_swapped(module, lambda: self.now).remove)
     dl.fake_l.num_workers = 0
     def give(name, f): setattr(dl, name, f); self.read.callback(delattr, dl, name)
+    give('new', partial(type(dl).new, dl if _of_rows(dl) else copy(dl), num_workers=workers)) # of images, for a callback that looks at predictions meanwhile
     if _of_rows(dl): give('read', partial(_read, dl, feats)); return
-    give('new', copy(dl).new) # of images, for a callback that looks at predictions meanwhile
     self.read.callback(setattr, dl, 'after_batch', dl.after_batch)
     dl.after_batch = Pipeline([]) # what changes images has been there
     give('create_batches', lambda idxs: map(partial(_read, dl, feats, epoch=self.learn.epoch), dl.chunkify(idxs)))

@@ -98,6 +98,7 @@ def packed(
     "`o` as plain data and copied tensors; a `TypeError` for anything else"
     if isinstance(o, torch.Tensor): return o.detach().as_subclass(torch.Tensor).cpu().clone()
     if isinstance(o, np.generic): return o.item()
+    if type(o) is np.ndarray and o.dtype.kind in 'biuf' and o.dtype.isnative: return {'array': torch.from_numpy(o.copy())}
     if isinstance(o, (list,L)) and len(o)>1 and all(isinstance(x, torch.Tensor) and not x.ndim for x in o) and len({x.dtype for x in o})==1:
         return {'scalars': torch.stack([packed(x) for x in o])} # one block in the file, not one a number
     if isinstance(o, (list,L)): return [packed(x) for x in o]
@@ -123,8 +124,11 @@ def unpacked(
     like=None # What stands there now: lists become an `L` where it is one, a `Metric` is filled in place
 ):
     "What `packed` was given"
+    if isinstance(o, dict) and o.keys()=={'array'}: return o['array'].numpy().copy()
     if isinstance(o, dict) and o.keys()=={'scalars'}: o = list(o['scalars'].unbind())
     if isinstance(o, dict) and o.keys()=={'metric'}: return set_attributes(like, o['metric'])
+    if isinstance(o, dict): return {k: unpacked(v, like.get(k) if isinstance(like, dict) else None) for k,v in o.items()}
+    if isinstance(o, tuple): return tuple(unpacked(v, like[i] if isinstance(like, tuple) and i<len(like) else None) for i,v in enumerate(o))
     if isinstance(o, list): return (L if isinstance(like, L) else list)(unpacked(x, like[i] if isinstance(like, (list,L)) and i<len(like) else None) for i,x in enumerate(o))
     if isinstance(o, torch.Tensor): return o.clone().to(like.device if isinstance(like, torch.Tensor) else o.device)
     return o

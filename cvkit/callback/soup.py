@@ -69,7 +69,7 @@ def way(
 
 class Soup(TrackerCallback):
     "Keep the `k` best states of a fit and end with their average, or with the best one if that scores higher"
-    order,remove_on_fetch = TrackerCallback.order+9,False # after those that save the model, stop, or load another one; removed for a look at predictions, it would end
+    order,remove_on_fetch,mark = TrackerCallback.order+9,False,'' # `mark`: in the names of its files; after those that save the model, stop, or load another one; removed for a look at predictions, it would end
     def __init__(self,
         k:int=3,                  # States to keep, 1 or more
         monitor:str='valid_loss', # Loss or metric of the validation by which they are judged
@@ -216,10 +216,12 @@ def show(self:Soup,
 @patch
 def state_dict(self:Soup) -> dict:
     "What `load_state_dict` wants: kept states and scores"
-    return dict(kept=[(s, e, self.fetched(o)) for s,e,o in self.kept], scores=dict(self.scores))
+    return dict(kept=[(s, e, self.fetched(o)) for s,e,o in self.kept], scores=dict(self.scores), mark=self.mark)
 
 @patch
 def load_state_dict(self:Soup, state:dict):
     "Go on with `state`; in a fit, from `before_fit` to the first batch"
     self.drop()
+    if self.folder and state.get('mark'): # of a process that was killed
+        for f in self.folder.glob(f"soup_{state['mark']}_*.pth"): self.forget(f)
     self.kept,self.scores = [(s, e, self.stored(o, e)) for s,e,o in state['kept']],dict(state['scores'])
