@@ -69,7 +69,7 @@ def way(
 
 class Soup(TrackerCallback):
     "Keep the `k` best states of a fit and end with their average, or with the best one if that scores higher"
-    order,remove_on_fetch,mark = TrackerCallback.order+9,False,'' # `mark`: in the names of its files; after those that save the model, stop, or load another one; removed for a look at predictions, it would end
+    order,remove_on_fetch,mark = TrackerCallback.order+9,False,'' # after those that save the model, stop, or load another one; removed for a look at predictions, it would end; `mark` is in the names of its files
     def __init__(self,
         k:int=3,                  # States to keep, 1 or more
         monitor:str='valid_loss', # Loss or metric of the validation by which they are judged
