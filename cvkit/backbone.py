@@ -9,6 +9,7 @@ __all__ = ['KEY_MAPS', 'WRAPPERS', 'Body', 'no_decay', 'spare', 'param_groups', 
 # %% ../nbs/20_backbone.ipynb #c002
 import re, sys, urllib.error, urllib.request
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
 from .core import CvkitError, nearest, one_of, out_of_memory
+from .fused import foldable, folded, NORMS
 
 # %% ../nbs/20_backbone.ipynb #c005
 def _pair(o): return tuple(o) if isinstance(o, (tuple,list)) else (o,o)
@@ -49,6 +51,7 @@ def _config(model, in_chans):
 class Body(nn.Module):
     "A timm model without its classifier: `body(x)` gives features, `body.pool` one vector an image"
     home = None # while images of another size go through: the size that it was set to, and what it has learned for that
+    pairs = ()  # convolutions, and the batch norms that are computed inside them while their statistics stand
     def __init__(self,
         model:nn.Module,  # A timm model
         most:int=6,       # Groups at most, the stem included
@@ -67,15 +70,27 @@ class Body(nn.Module):
         self.cfg['input_size'] = (self.cfg['input_size'][0], *self.native)
         self.num_features = getattr(model, 'head_hidden_size', None) or model.num_features
         self.layout = getattr(model, 'output_fmt', 'NCHW')
+        self.find_pairs()
     def forward(self, x):
         self.seen = tuple(x.shape[-2:])
         if self.sets and self.seen!=_set_to(self.model): self.turn(self.seen)
         elif self.told and self.seen!=self.cfg['input_size'][1:]: self.set_size(self.seen)
-        try: return self._features(x)
+        try:
+            with folded(self.model, self.pairs) if self._eager() else nullcontext(): return self._features(x)
         except (AssertionError, RuntimeError, ValueError) as e:
             if out_of_memory(e) or re.search('CUDA|cuDNN|CUDNN|CUBLAS', str(e)) or self.seen==self.native or x.device!=next(self.parameters()).device: raise
             raise CvkitError(f"{type(self.model).__name__} does not take images of {self.seen} ({e}): try {self.native}.") from e
     def _features(self, x): return self.model.forward_features(x)
+    def find_pairs(self):
+        "Look for batch norms behind convolutions once more, as after layers were replaced"
+        p,(c,*native),self.pairs = next(self.model.parameters()),self.cfg['input_size'],[]
+        if not any(type(m) in NORMS for m in self.model.modules()): return
+        for size in ([] if self.sets or self.told else [(64,64)])+[native]: # a small image says as much
+            try: self.pairs = foldable(self.model, p.new_zeros(1, c, *size)); return
+            except (AssertionError, IndexError, RuntimeError, ValueError): continue
+    def _eager(self):
+        "Whether there are pairs whose modules run once, here and now"
+        return bool(self.pairs) and not (torch.compiler.is_compiling() or getattr(self, '_is_replica', False) or any(getattr(m, 'grad_checkpointing', False) for m in self.model.modules()))
     def state_dict(self, *args, **kwargs): self.turn(); return super().state_dict(*args, **kwargs)
     def _load_from_state_dict(self, *args, **kwargs): self.turn(); super()._load_from_state_dict(*args, **kwargs)
     @property

@@ -14,6 +14,7 @@ from timm.models import register_notrace_module
 from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn.grad import conv2d_input, conv2d_weight
+from .fused import PLAIN
 
 # %% ../nbs/24_depthwise.ipynb #c005
 def _spread(
@@ -69,10 +70,10 @@ def _quicker(
 class _Depthwise(torch.autograd.Function):
     "Depthwise convolution with gradients of its own"
     @staticmethod
-    def forward(ctx, x, weight, stride, pad):
+    def forward(ctx, x, weight, bias, stride, pad):
         ctx.save_for_backward(x, weight)
         ctx.how = stride,pad
-        return F.conv2d(x, weight, None, stride, pad, groups=len(weight))
+        return F.conv2d(x, weight, bias, stride, pad, groups=len(weight))
 
     @staticmethod
     @once_differentiable
@@ -82,7 +83,7 @@ class _Depthwise(torch.autograd.Function):
         spread,way = _quicker(x, k, stride, x.dtype)
         if ctx.needs_input_grad[0]: dx = _spread(g, weight, x.shape[2:], stride, pad) if spread else conv2d_input(x.shape, weight, g, stride, pad, groups=c)
         if ctx.needs_input_grad[1]: dw = way(x, g, k, stride, pad) if way else conv2d_weight(x, weight.shape, g, stride, pad, groups=c)
-        return dx,dw,None,None
+        return dx,dw,g.sum((0,2,3)) if ctx.needs_input_grad[2] else None,None,None
 
 # %% ../nbs/24_depthwise.ipynb #qa257b83
 @register_notrace_module
@@ -93,9 +94,8 @@ class QuickDepthwise(nn.Conv2d):
         dtype,stride = torch.get_autocast_dtype('cpu') if half else x.dtype,self.stride[0]
         if x.ndim!=4 or x.device.type!='cpu' or dtype==torch.float16 or not torch.is_grad_enabled() or not (x.requires_grad or weight.requires_grad) or not any(_quicker(x, self.kernel_size[0], stride, dtype)):
             return nn.Conv2d._conv_forward(self, x, weight, bias)
-        if half: x,weight = x.to(dtype),weight.to(dtype)
-        y = _Depthwise.apply(x, weight, stride, self.padding[0])
-        return y if bias is None else y+bias.to(dtype)[:,None,None]
+        if half: x,weight,bias = (o if o is None else o.to(dtype) for o in (x,weight,bias))
+        return _Depthwise.apply(x, weight, bias, stride, self.padding[0])
 
 @register_notrace_module
 class QuickDepthwiseSame(Conv2dSame):
@@ -104,6 +104,7 @@ class QuickDepthwiseSame(Conv2dSame):
     def forward(self, x): return self._conv_forward(pad_same(x, self.kernel_size, self.stride, self.dilation), self.weight, self.bias)
 
 _QUICK = {nn.Conv2d: QuickDepthwise, Conv2dSame: QuickDepthwiseSame}
+PLAIN.update(_QUICK.values())
 
 def _fits(m):
     "Whether `m` is a plain depthwise convolution, alike in both directions"
