@@ -266,7 +266,7 @@ def processes(a, seed, name):
 # The same minutes
 
 SIDES   = dict(trashnet=128, grocery=128, omniglot_small=96, cifar10n_noisy=64)
-WAY     = 'run', 'run_folder', 'budget', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', 'plans', 'retrieval', 'search', 'depthwise'
+WAY     = 'run', 'run_folder', 'budget', 'plan', 'runner', 'timing', 'fit', 'optimizer', 'learner', 'heads', 'margins', 'headstart', 'loaders', 'augment', 'pixels', 'probe', 'plans', 'retrieval', 'search', 'depthwise', 'fused'
 BUDGETS = [(name,minutes) for name,all_minutes in dict(trashnet=(2,4,8), omniglot_small=(2,4,8), grocery=(4,7), cifar10n_noisy=(4,8)).items() for minutes in all_minutes]
 
 def submitted(a, name, command):

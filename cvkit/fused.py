@@ -53,13 +53,20 @@ def foldable(
     return [(k, norms[nodes[0]]) for k,nodes in made.items() if len(nodes)==1 and nodes[0] in norms and readers[nodes[0]]==1]
 
 # %% ../nbs/19a_fused.ipynb #9029bf0c
-def _product(conv, norm):
-    "Weight and bias of both"
-    s = torch.rsqrt(norm.running_var+norm.eps)
-    if norm.weight is not None: s = s*norm.weight
-    b = ((0 if conv.bias is None else conv.bias)-norm.running_mean)*s
-    if norm.bias is not None: b = b+norm.bias
-    return (conv.weight*s[:,None,None,None]).to(conv.weight.dtype),b.to(conv.weight.dtype)
+def _products(pairs):
+    "(convolution, batch norm, weight, bias of both) for each of `pairs`; scales are computed side by side, since a call on a card takes as long as for all channels"
+    alike = {}
+    for o in pairs: alike.setdefault((o[1].eps, o[1].weight is None, o[1].bias is None, o[1].running_var.dtype, o[1].running_var.device), []).append(o)
+    for (eps,no_weight,no_bias,*_),group in alike.items():
+        def of(k): return torch.cat([getattr(norm, k) for _,norm in group])
+        s = (of('running_var')+eps).rsqrt()
+        if not no_weight: s = s*of('weight')
+        b = -of('running_mean')*s
+        if not no_bias: b = b+of('bias')
+        each = [norm.num_features for _,norm in group]
+        for (conv,norm),scale,bias in zip(group, s.split(each), b.split(each)):
+            if conv.bias is not None: bias = bias+conv.bias*scale
+            yield conv,norm,(conv.weight*scale[:,None,None,None]).to(conv.weight.dtype),bias.to(conv.weight.dtype)
 
 _HOOKS = '_forward_hooks','_forward_pre_hooks','_backward_hooks','_backward_pre_hooks'
 
@@ -79,10 +86,8 @@ def folded(
     "Batch norms whose statistics stand are computed inside the convolutions before them"
     put = []
     try:
-        for pair in pairs:
-            conv,norm = map(model.get_submodule, pair)
-            if not _stands(conv, norm): continue
-            weight,bias = _product(conv, norm)
+        found = ([*map(model.get_submodule, o)] for o in pairs)
+        for conv,norm,weight,bias in _products(o for o in found if _stands(*o)):
             put.append((conv,norm))
             vars(conv).update(weight=weight, bias=bias) # read before the parameters
             vars(norm)['forward'] = _behind(norm)
