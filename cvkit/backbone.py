@@ -86,8 +86,8 @@ class Body(nn.Module):
         p,(c,*native),self.pairs = next(self.model.parameters()),self.cfg['input_size'],[]
         if not any(type(m) in NORMS for m in self.model.modules()): return
         for size in ([] if self.sets or self.told else [(64,64)])+[native]: # a small image says as much
-            try: self.pairs = foldable(self.model, p.new_zeros(1, c, *size)); return
-            except (AssertionError, IndexError, RuntimeError, ValueError): continue
+            try: self.pairs = foldable(self.model, p.new_zeros(1, c, *size), self._features); return
+            except Exception: continue # it will say itself what it does not take
     def _eager(self):
         "Whether there are pairs whose modules run once, here and now"
         return bool(self.pairs) and not (torch.compiler.is_compiling() or getattr(self, '_is_replica', False) or any(getattr(m, 'grad_checkpointing', False) for m in self.model.modules()))

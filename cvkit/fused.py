@@ -8,6 +8,7 @@ __all__ = ['PLAIN', 'NORMS', 'evaluating', 'foldable', 'folded']
 # %% ../nbs/19a_fused.ipynb #6f64a371
 from collections import Counter
 from contextlib import contextmanager
+from threading import RLock
 import torch
 from fastai.torch_core import apply
 from timm.layers import BatchNormAct2d, Conv2dSame, SyncBatchNormAct
@@ -26,11 +27,13 @@ def evaluating(
     model.eval()
     try: yield
     finally:
+        model.train() # attention of timm keeps in evaluation mode what would be of earlier weights
         for m,training in was.items(): m.training = training
 
 def foldable(
-    model:nn.Module, # Takes `x`
-    x:torch.Tensor   # Images (n, c, h, w) as the model gets them; the first is used
+    model:nn.Module, # Takes `x`, or is what `run` works with
+    x:torch.Tensor,  # Images (n, c, h, w) as the model gets them; the first is used
+    run=None         # What is computed of `x`; the forward pass of `model` when `None`
 ) -> list:           # Names (convolution, batch norm)
     "Where a convolution feeds a batch norm alone, and each is used once"
     made, read, ends, hooks = {}, {}, [], []
@@ -39,7 +42,7 @@ def foldable(
         if type(m) in PLAIN: hooks.append(m.register_forward_hook(lambda m,x,y,note=note: note(made, y)))
         if type(m) in NORMS and m.running_mean is not None: hooks.append(m.register_forward_pre_hook(lambda m,x,note=note: note(read, x[0])))
     try:
-        with evaluating(model), torch.enable_grad(): out = model(x[:1].detach().requires_grad_())
+        with evaluating(model), torch.enable_grad(): out = (run or model)(x[:1].detach().requires_grad_())
     finally:
         for h in hooks: h.remove()
     apply(lambda o: ends.append(getattr(o, 'grad_fn', None)), out)
@@ -49,14 +52,16 @@ def foldable(
         done.add(node)
         nexts = [o for o,_ in node.next_functions if o]
         readers.update(nexts); todo += nexts
-    norms = {nodes[0]: k for k,nodes in read.items() if len(nodes)==1}
+    norms = {nodes[0]: k for k,nodes in read.items() if len(nodes)==1 and nodes[0]} # there is no graph in `torch.inference_mode`
     return [(k, norms[nodes[0]]) for k,nodes in made.items() if len(nodes)==1 and nodes[0] in norms and readers[nodes[0]]==1]
 
 # %% ../nbs/19a_fused.ipynb #9029bf0c
 def _products(pairs):
     "(convolution, batch norm, weight, bias of both) for each of `pairs`; scales are computed side by side, since a call on a card takes as long as for all channels"
     alike = {}
-    for o in pairs: alike.setdefault((o[1].eps, o[1].weight is None, o[1].bias is None, o[1].running_var.dtype, o[1].running_var.device), []).append(o)
+    for o in pairs:
+        n = o[1]
+        alike.setdefault((n.eps, n.weight is None, n.bias is None, _trains(n.weight), _trains(n.bias), n.running_var.dtype, n.running_var.device), []).append(o)
     for (eps,no_weight,no_bias,*_),group in alike.items():
         def of(k): return torch.cat([getattr(norm, k) for _,norm in group])
         s = (of('running_var')+eps).rsqrt()
@@ -71,27 +76,38 @@ def _products(pairs):
 _HOOKS = '_forward_hooks','_forward_pre_hooks','_backward_hooks','_backward_pre_hooks'
 
 def _stands(conv, norm):
-    "Whether `norm` normalises with statistics that stay as they are, and nobody watches what lies between it and `conv`"
-    return not norm.training and type(conv) in PLAIN and type(norm) in NORMS and norm.running_mean is not None and not any(getattr(m, k) for m in (conv,norm) for k in _HOOKS)
+    "Whether `norm` normalises with statistics that stay as they are, nobody watches what lies between it and `conv` or has put something in their place, and no gradient is asked for that only the product would need"
+    if norm.training or type(conv) not in PLAIN or type(norm) not in NORMS or norm.running_mean is None: return False
+    if any(getattr(m, k) for m in (conv,norm) for k in _HOOKS) or {'weight','bias'}&vars(conv).keys() or 'forward' in vars(norm): return False
+    return conv.weight.requires_grad or not _trains(norm.weight) or not torch.is_grad_enabled()
+
+def _trains(p): return p is not None and p.requires_grad
+
+def _found(model, pair):
+    "Both modules, and nothing where one is gone"
+    try: return [*map(model.get_submodule, pair)]
+    except AttributeError: return []
 
 def _behind(norm):
     "What `norm` does after it has normalised"
     return (lambda x: norm.act(norm.drop(x))) if hasattr(norm, 'act') else lambda x: x
 
+_LOCK = RLock() # another thread would find what this one has put
+
 @contextmanager
 def folded(
-    model:nn.Module, # For one forward pass at a time
+    model:nn.Module, # For a forward pass; one thread at a time computes so
     pairs            # Names (convolution, batch norm), from `foldable`
 ):
     "Batch norms whose statistics stand are computed inside the convolutions before them"
     put = []
-    try:
-        found = ([*map(model.get_submodule, o)] for o in pairs)
-        for conv,norm,weight,bias in _products(o for o in found if _stands(*o)):
-            put.append((conv,norm))
-            vars(conv).update(weight=weight, bias=bias) # read before the parameters
-            vars(norm)['forward'] = _behind(norm)
-        yield
-    finally:
-        for conv,norm in put:
-            for m,k in ((conv,'weight'),(conv,'bias'),(norm,'forward')): vars(m).pop(k, None)
+    with _LOCK:
+        try:
+            for conv,norm,weight,bias in _products([o for pair in pairs if (o := _found(model, pair)) and _stands(*o)]):
+                put.append((conv,norm))
+                vars(conv).update(weight=weight, bias=bias) # read before the parameters
+                vars(norm)['forward'] = _behind(norm)
+            yield
+        finally:
+            for conv,norm in put:
+                for m,k in ((conv,'weight'),(conv,'bias'),(norm,'forward')): vars(m).pop(k, None)

@@ -129,6 +129,7 @@ class StageBody(Body):
         self.cfg,self.report,self.native,self.stages = body.cfg,body.report,body.native,sorted({s%n for s in stages})
         self.pooling = nn.ModuleList(make_pool(pool, channels[s]) for s in self.stages)
         self.num_features = sum(p(torch.zeros(2,channels[s],1,1)).shape[1] for s,p in zip(self.stages, self.pooling))
+        self.find_pairs() # with maps of stages among what is given
         self.train(body.training)
     def _features(self, x): # the maps of the stages, a list
         return self.model.forward_intermediates(x, indices=self.stages, intermediates_only=True, output_fmt='NCHW')

@@ -7,6 +7,7 @@ __all__ = ['costs', 'latency', 'separable', 'candidates', 'to_depthwise', 'fold_
 
 # %% ../nbs/25_surgery.ipynb #c002
 import math, time, warnings
+from collections import Counter
 from copy import deepcopy
 import numpy as np, pandas as pd, torch
 import torch.nn.functional as F
