@@ -22,7 +22,7 @@ from fastcore.basics import patch
 from torch import nn
 from torch.nn import functional as F
 from .core import CvkitError, nearest, one_of, out_of_memory
-from .fused import foldable, folded, NORMS
+from .fused import evaluating, foldable, folded, NORMS
 
 # %% ../nbs/20_backbone.ipynb #c005
 def _pair(o): return tuple(o) if isinstance(o, (tuple,list)) else (o,o)
@@ -89,8 +89,9 @@ class Body(nn.Module):
             try: self.pairs = foldable(self.model, p.new_zeros(1, c, *size), self._features); return
             except Exception: continue # it will say itself what it does not take
     def _eager(self):
-        "Whether there are pairs whose modules run once, here and now"
-        return bool(self.pairs) and not (torch.compiler.is_compiling() or getattr(self, '_is_replica', False) or any(getattr(m, 'grad_checkpointing', False) for m in self.model.modules()))
+        "Whether there are pairs to train whose modules run once, here and now"
+        apart = torch.compiler.is_compiling() or self._compiled_call_impl is not None or torch.jit.is_tracing() or getattr(self, '_is_replica', False)
+        return bool(self.pairs) and torch.is_grad_enabled() and not (apart or any(getattr(m, 'grad_checkpointing', False) for m in self.model.modules()))
     def state_dict(self, *args, **kwargs): self.turn(); return super().state_dict(*args, **kwargs)
     def _load_from_state_dict(self, *args, **kwargs): self.turn(); super()._load_from_state_dict(*args, **kwargs)
     @property
@@ -217,19 +218,16 @@ def _regrid(self:Body, size):
 def _try_sizes(self:Body):
     "Whether a black image larger than those it was built for passes, and gives other features than a small one"
     (h,w),own,p = self.native,self.cfg['input_size'],next(self.parameters())
-    modes = {m: m.training for m in self.modules()}
     def shapes(*size):
         self._regrid(size)
         with torch.no_grad(), torch.autocast(p.device.type, enabled=False): f = self.model.forward_features(p.new_zeros(1, own[0], *size))
         return [o.shape for o in (f if isinstance(f, (list,tuple)) else [f])]
-    self.eval()
-    try: return shapes(h+self.step, w)!=shapes(2*self.step, 2*self.step)
+    try:
+        with evaluating(self): return shapes(h+self.step, w)!=shapes(2*self.step, 2*self.step)
     except (AssertionError, IndexError, RuntimeError, ValueError) as e:
         if isinstance(e, torch.OutOfMemoryError): raise
         return False
-    finally:
-        self._regrid(own[1:])
-        for m,mode in modes.items(): m.training = mode
+    finally: self._regrid(own[1:])
 
 @patch(as_prop=True)
 def fixed(self:Body) -> bool:
@@ -282,12 +280,12 @@ def turn(self:Body,
 # %% ../nbs/20_backbone.ipynb #c044
 def _record(body, x):
     "Features of `x`, and every module with what it gave, in order"
-    seen, modes = [], {m: m.training for m in body.modules()}
+    seen = []
     hooks = [m.register_forward_hook(lambda m, _, o: seen.append((m,o))) for m in body.model.modules()]
-    try: return body.eval()(x), seen
+    try:
+        with evaluating(body): return body(x), seen
     finally:
         for h in hooks: h.remove()
-        for m,mode in modes.items(): m.training = mode
 
 # %% ../nbs/20_backbone.ipynb #c046
 @patch(as_prop=True)
@@ -518,7 +516,7 @@ def _body(make, size, in_chans):
     if size is None or _pair(size)==body.native or not body.fixed: return body
     try:
         sized = Body(make(img_size=_pair(size)), in_chans=in_chans)
-        sized.native = _pair(size); sized.cfg['input_size'] = (sized.cfg['input_size'][0], *sized.native)
+        sized.native = _pair(size); sized.cfg['input_size'] = (sized.cfg['input_size'][0], *sized.native); sized.find_pairs()
         if sized.native[0]!=sized.native[1]: # some are built for a rectangle and fail on it
             with torch.no_grad(): _record(sized, torch.zeros(1, *sized.cfg['input_size']))
     except (TypeError, AssertionError, RuntimeError, ValueError) as e:

@@ -90,7 +90,7 @@ class PooledBody(Body):
         pool:nn.Module # Maps or tokens with `body.model.num_features` channels to vectors, once or several times as wide
     ):
         super().__init__(body.model, body.most)
-        self.cfg,self.report,self.native,self.pooling = body.cfg,body.report,body.native,pool
+        self.cfg,self.report,self.native,self.pooling,self.pairs = body.cfg,body.report,body.native,pool,body.pairs
         c = self.model.num_features
         self.wide = pool(torch.zeros(2,c,1,1)).shape[1]//c
         self.num_features *= self.wide
