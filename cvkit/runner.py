@@ -391,7 +391,7 @@ def plan_again(self:RunPlan,
     then,passed = self.origin
     each = max(1e-9, (self.clock()-then-(whole-(not validated))*self.valid)/max(1e-9, n-passed))
     more = passes(self.due-then-(whole-passed)*each-whole*self.valid-self.closing(p)+self.valid, each, self.valid)
-    epochs = max(n, whole+min(more, most-whole)*(more*len(self.dls.train)>2)) # two steps are not worth a validation
+    epochs = max(n, whole+min(more, most-whole)*(more>min(.1, 2/len(self.dls.train)))) # two steps are not worth a validation
     if abs(epochs-p.epochs)>.02*epochs: self.set_epochs(epochs)
 
 @patch
