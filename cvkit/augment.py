@@ -60,6 +60,7 @@ CHANGES = dict(
     jpeg='loss of JPEG quality, of 100',
     erase='share of the area under a patch of noise')
 
+# %% ../nbs/11_augment.ipynb #1e5f7927
 PRESETS = dict(
     none={},
     basic=dict(crop=.65, stretch=1/3, flip=.5),
@@ -77,6 +78,7 @@ _RANGE     = dict(shift_x='shift', shift_y='shift', tilt_x='perspective', tilt_y
 _COLUMNS   = ['crop','flip','flip_v','turn',*_TWO_SIDED,*_DAMAGES]
 _DAMAGED   = .3 # share of the images that one kind of damage befalls
 
+# %% ../nbs/11_augment.ipynb #8e16dc3e
 class Augment:
     "Ranges of image changes; `draw` says what befalls which image"
     def __init__(self,
@@ -94,6 +96,7 @@ class Augment:
     def _repr_html_(self): return self.table().to_html()
     def __repr__(self): return f"Augment({', '.join(f'{k}={v:g}' for k,v in self.ranges.items() if v)})"
 
+# %% ../nbs/11_augment.ipynb #7683e5ae
 @patch
 def draw(self:Augment,
     keys,             # One uint64 an image, (n,); `image_keys`
@@ -109,6 +112,7 @@ def draw(self:Augment,
     if self.pick: self._leave(out, epoch, keys)
     return out | dict(key=(uniforms(self.seed+2, epoch, keys, 1)[:,0]*2**53).astype(np.int64)) # for noise
 
+# %% ../nbs/11_augment.ipynb #345d6b39
 @patch
 def _leave(self:Augment, out, epoch, keys):
     "Leave all but `pick` of the changes out, by image"

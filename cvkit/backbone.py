@@ -214,6 +214,7 @@ def _regrid(self:Body, size):
     for m in embeds: m.set_input_size(tuple(s*n//o for s,n,o in zip(m.img_size, size, own)))
     self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
 
+# %% ../nbs/20_backbone.ipynb #d283e083
 @patch
 def _try_sizes(self:Body):
     "Whether a black image larger than those it was built for passes, and gives other features than a small one"
@@ -257,6 +258,7 @@ def set_size(self:Body,
     self.cfg['input_size'] = (self.cfg['input_size'][0], *size)
     return self
 
+# %% ../nbs/20_backbone.ipynb #0307ba26
 @patch
 def turn(self:Body,
     size=None # (height, width); back where it was when `None`
@@ -427,12 +429,14 @@ def _mapped(state, keys, model):
         return k
     return {one(k): v for k,v in state.items()}
 
+# %% ../nbs/20_backbone.ipynb #cbd1937c
 def _adapted(w, own, chans):
     "Weights `w` of a first convolution on 3 channels in the shape of `own`, which takes `chans`; as they are where that is not what differs"
     k,odd = divmod(own.shape[1], chans) # pixels side by side
     if odd or chans==3 or w.shape!=(len(own),3*k,*own.shape[2:]): return w
     return adapt_input_conv(chans, w.reshape(len(w)*k, 3, *w.shape[2:])).reshape(own.shape)
 
+# %% ../nbs/20_backbone.ipynb #b994416f
 def _rename(state, model, keys=None, size=(1,1)):
     "`state` under the names and in the shapes of `model`, and the shapes it had"
     own,first = model.state_dict(),_told(model, 'first_conv')

@@ -98,6 +98,7 @@ def over_at(
     "`time.monotonic()` at which a fold has to be predicted, so that all can be written in time"
     return begun+60*run.asked['minutes']*share-spare-min(3*run.asked['minutes'], 2.5+run.asked['minutes']/2, 5)
 
+# %% ../nbs/60a_budget.ipynb #9031f292
 def time_for(
     run,           # A `Run`, which is told the side of the images that fits, and what an image and a view take
     fold:int,      # Its number
@@ -134,6 +135,7 @@ def seconds_to_decide(
     "Seconds for what there is to decide on held-out rows, at most 3 % of the minutes beside five"
     return 5+min(1e-6*_held_rows(run, comp)*run.asked['folds']*len(comp.classes), 1.8*run.asked['minutes']) if decides(comp) else 0
 
+# %% ../nbs/60a_budget.ipynb #10cf6775
 def _from_files(run, fold): return bool(run.kept.get(str(fold), (0,0.))[1]) or run.blind # what is predicted is opened as nothing before was
 
 def files_again(
@@ -149,6 +151,7 @@ def files_again(
     predict(learn, learn.dls.test_dl(some))
     run.reads[str(fold)] = min(run.reads[str(fold)], (time.monotonic()-begun)/len(some))
 
+# %% ../nbs/60a_budget.ipynb #f307c084
 def after_training(
     run, fold, # A `Run` and the number of a fold
     n:int,     # Images that will be predicted
@@ -211,6 +214,7 @@ def room_for_labels(
     rows,width = len(comp.train),len(comp.classes or ())
     if comp.task=='multi' and (need := 8*rows*width)>(has := _memory()): raise CvkitError(f"The labels of {rows:,} rows by {width:,} classes take {need/2**30:.0f} GB, and memory has {has/2**30:.0f}: leave rare labels out of the table, or take fewer rows.")
 
+# %% ../nbs/60a_budget.ipynb #7e77c7ca
 def room_for_tables(
     run, comp,  # A `Run` and its `Competition`
     folder,     # Where the ledger will lie
@@ -239,6 +243,7 @@ def _room_for_pixels():
     free = shutil.disk_usage(folder).free
     return min(_memory()/2, there+max(0, min(free/2, free-4e9))) # a cache itself leaves 2 GB
 
+# %% ../nbs/60a_budget.ipynb #9f1acc0d
 def keep_decoded(
     run,       # A `Run` that knows what reading and predicting an image takes, and is told what is kept
     fold:int,  # A number

@@ -24,6 +24,7 @@ def tempered(
     logits = into(preds, 'logits', task)/t
     return expit(logits) if task=='multi' else softmax(logits, -1)
 
+# %% ../nbs/42a_calibrate.ipynb #4a85344e
 def in_pieces(
     preds,          # Predictions by id
     f,              # From some of their rows (rows, columns) to as many
@@ -36,6 +37,7 @@ def in_pieces(
     for i in range(0, len(p), step): out[i:i+step] = f(p[i:i+step])
     return pd.DataFrame(out, preds.index, preds.columns)
 
+# %% ../nbs/42a_calibrate.ipynb #398041d8
 _MOST = 500_000 # numbers that a temperature is chosen by, rows times classes: more would tell nothing new
 
 def temperature(
@@ -56,6 +58,7 @@ def temperature(
     if t<0 and doubt(t)<least: t = brentq(lambda o: doubt(o)-least, t, 0) if doubt(0)>least else 0.
     return float(np.exp(t))
 
+# %% ../nbs/42a_calibrate.ipynb #aaa4bd02
 @patch
 def temperature(self:Ledger,
     comp, # The `Competition` with the answers
@@ -82,6 +85,7 @@ def _shares(o, least=False):
     if o.min()<0 or least and not o.min()>0: raise CvkitError(f"Shares of classes from {o.min():g}: give {'more than' if least else 'at least'} 0 for each.")
     return o/o.sum()
 
+# %% ../nbs/42a_calibrate.ipynb #a872baf4
 def estimate_prior(
     preds,           # Probabilities of the test (rows, classes), calibrated on the training shares
     train,           # Shares of the classes in training, above 0 (classes,)
@@ -95,6 +99,7 @@ def estimate_prior(
         if np.abs(test-before).max()<tol: break
     return test
 
+# %% ../nbs/42a_calibrate.ipynb #c95130b4
 @patch
 def with_test_prior(self:Ledger,
     comp,        # The `Competition` with the answers

@@ -66,6 +66,7 @@ def _seen(comp):
     fp = pd.concat([comp.fingerprints(comp.train), comp.fingerprints(comp.test)]).loc[lambda o: ~o.index.duplicated()]
     return pd.concat(parts).rename_axis('id').reset_index().join(fp.assign(group=near_groups(fp)), on='image')
 
+# %% ../nbs/07_check.ipynb #47074c6f
 def check_images(
     comp # A `Competition`
 ) -> list:

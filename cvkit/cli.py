@@ -55,6 +55,7 @@ def _surplus(kws):
         more = sorted(typed[o] for o in kws.keys()-{'path',k,*others})
         return f"{typed[k]} takes the options that the run began with, and only --{', --'.join(others)} beside it: leave out {', '.join(more)}." if more else None
 
+# %% ../nbs/62_cli.ipynb #34230870
 def _refused(e):
     "What the system refused, and what the user can do"
     said = f"{e.strerror or e}{f' ({e.filename})' if e.filename else ''}"
@@ -71,6 +72,7 @@ def _later(*signals):
     try: yield
     finally: signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
+# %% ../nbs/62_cli.ipynb #2102d2ff
 def _born():
     "`time.monotonic()` at which this process was started; now where the system does not tell, or where it is half a minute ago, since what a shell does before it becomes this command has no part in it"
     now = time.monotonic()
@@ -78,6 +80,7 @@ def _born():
     except (OSError, AttributeError, ValueError, IndexError): return now
     return now-age if 0<=age<30 else now
 
+# %% ../nbs/62_cli.ipynb #d4246fa2
 def _run(kws, begun):
     "Exit code of a run; a mistake is one sentence"
     with _later(signal.SIGINT):
@@ -92,6 +95,7 @@ def _run(kws, begun):
     except OSError as e: print(f'cvkit_run: {_refused(e)}', file=sys.stderr); return 2
     return 0
 
+# %% ../nbs/62_cli.ipynb #86bd1bb6
 def main(
     args=None # Command line; `sys.argv` when `None`
 ) -> int:     # 0; 2 for what the user can mend; 130 after Ctrl-C

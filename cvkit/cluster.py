@@ -42,6 +42,7 @@ class _Lines(io.TextIOBase):
             for o in lines: self.to.put((self.name,o))
         return len(text)
 
+# %% ../nbs/39c_cluster.ipynb #6a2fbe63
 @contextmanager
 def _interrupts():
     "`interrupt_main` works inside, also in a process that was started to ignore Ctrl-C, as nohup does"
@@ -51,6 +52,7 @@ def _interrupts():
     try: yield
     finally: signal.signal(signal.SIGINT, before or signal.SIG_DFL)
 
+# %% ../nbs/39c_cluster.ipynb #c9d95c81
 @contextmanager
 def _stops(stop):
     "Raise `KeyboardInterrupt` inside, once, when something is in the queue `stop`"
@@ -65,6 +67,7 @@ def _stops(stop):
     try: yield
     finally: over.set()
 
+# %% ../nbs/39c_cluster.ipynb #670abb88
 def _call(f, kwargs, name, lines, stop):
     "What runs on a machine of the cluster"
     begin_call()

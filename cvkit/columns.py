@@ -21,6 +21,7 @@ def _is_number(col):
     if isinstance(col.dtype, pd.CategoricalDtype): return False
     return bool(_floats(col).notna().any() and (pd.to_numeric(col, errors='coerce').notna()==col.notna()).all()) # infinity is a number that is missing
 
+# %% ../nbs/08_columns.ipynb #639ce426
 class Columns:
     "Columns of a table as numbers, (rows, `len(self.names)`) float32"
     def __init__(self,

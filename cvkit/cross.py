@@ -41,6 +41,7 @@ def by_row(
     found = views_by_row(learn, comp, df, views, what).values()
     return sum(found)/len(found)
 
+# %% ../nbs/42d_cross.ipynb #9468e452
 def predicted(
     comp,       # A `Competition`
     ledger,     # A `Ledger`
@@ -65,6 +66,7 @@ def predicted(
     lacking = [df[~df.index.astype(str).isin([i for i,n in there.get(k, {}).items() if n>=views])] for k,df in wanted.items()]
     return all(gone(df.head(64)) and gone(df) for df in lacking if len(df))
 
+# %% ../nbs/42d_cross.ipynb #f212314f
 def whole_folds(
     comp,       # A `Competition`
     folds=None  # Fold by id; `comp.folds()` when `None`
@@ -96,6 +98,7 @@ def one_fold(
     print(f"fold {fold}: {comp.metric.name} {comp.metric(y, p.values):.4f} on {len(p)} rows", flush=True)
     return [o for o in ledger.unwritten if o[0]['file'] not in before]
 
+# %% ../nbs/42d_cross.ipynb #1c29030d
 def cross_validate(
     comp,                      # A `Competition`
     ledger,                    # A `Ledger`: predictions go there

@@ -87,6 +87,7 @@ def _scored(comp, ledger, folds, **kw):
     f = folds[p.index].to_numpy()
     return comp.metric(y, p.values),bootstrap(comp.metric, y, p.values, groups_of(comp, p.index)),[comp.metric(y[f!=k], p.values[f!=k]) for k in np.unique(f)],len(p)
 
+# %% ../nbs/42e_curve.ipynb #b27ce5dc
 def learning_curve(
     comp, ledger, fit, # As for `cross_validate`
     folds=None,        # As for `cross_validate`

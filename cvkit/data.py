@@ -58,6 +58,7 @@ def _rank(folder, side):
 
 def _slow(name): return name.lower().endswith(('.dcm','.dicom')) # no decoder reads it at a part of its size
 
+# %% ../nbs/03_data.ipynb #ac0f523d
 def find_images(
     ids,     # File names or paths as they stand in a table
     tree,    # From `list_images`
@@ -125,6 +126,7 @@ def guess_id(
     if both := [c for c in alone if c in test]: return both[0], "first column without repeats"
     return (test.columns[0], "first column of the test table") if test.columns[0] in train else ((alone or [*train])[0], "first column without repeats")
 
+# %% ../nbs/03_data.ipynb #aabb6a7c
 def guess_files(
     train,  # Table
     id:str, # Column of ids
@@ -355,6 +357,7 @@ def _tables(self:Competition):
         self._say('test', f'{len(test)} ids', "images of the test folder" if sample is None else "ids of the sample")
     return train, test, sample
 
+# %% ../nbs/03_data.ipynb #0a7f6dde
 @patch
 def _naming(self:Competition, csvs, names):
     "The longest table of no other use that names images and says more of them"
@@ -437,6 +440,7 @@ def _rows(self:Competition, df, side):
     df = df[[any(o) if isinstance(o, tuple) else bool(o) for o in df.image]] # a row that names no image teaches nothing
     return df if df.index.is_unique else _one_row(df)
 
+# %% ../nbs/03_data.ipynb #1cf5bf5e
 def _one_row(df):
     "Rows of the same id as one, with the images of all"
     images = {}
@@ -510,6 +514,7 @@ def y(self:Competition,
     hot[labels.index, codes] = 1
     return hot
 
+# %% ../nbs/03_data.ipynb #d862ed40
 @patch
 def prior(self:Competition) -> np.ndarray: # (classes,) or (targets,)
     "What to predict for an image that cannot be seen: shares of the classes, or mean targets"

@@ -57,6 +57,7 @@ def _apply(way, values, p, task):
     if way=='cuts': return on_grades(p, values)
     return p
 
+# %% ../nbs/46a_decide.ipynb #ea714066
 def decides(
     comp # A `Competition`
 ) -> str: # 'temperature', 'thresholds' or 'cuts'; `None` where nothing is to be decided
@@ -66,6 +67,7 @@ def decides(
     if metric in COUNTING and comp.task=='multi' and (comp.form=='words' or takes_decisions(comp)): return 'thresholds'
     if metric=='qwk' and comp.task=='ordinal' and comp.form=='label': return 'cuts'
 
+# %% ../nbs/46a_decide.ipynb #23c55ee8
 def spoken(
     comp, # A `Competition`
     preds # Predictions (rows, labels)
@@ -75,6 +77,7 @@ def spoken(
     p = np.asarray(preds, np.float64)
     return np.where(passed(p, .5, True), np.maximum(p, .500001), p)
 
+# %% ../nbs/46a_decide.ipynb #20d7cc1e
 def _choices(what, task):
     "Ways to choose, the plainest first: each takes probabilities and answers and gives values"
     if what=='temperature': return [lambda p,y: [temperature(p, y, task)]]

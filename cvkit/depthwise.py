@@ -29,6 +29,7 @@ def _spread(
     wide[:,:,::stride,::stride] = g
     return F.conv2d(wide, weight.flip(2,3), None, 1, k-1-pad, groups=len(weight))
 
+# %% ../nbs/24_depthwise.ipynb #604d42f5
 def _by_threes(
     x, g, # Input (n, c, h, w), and gradient of the output
     k,    # Side of the filters, more than 3
@@ -42,6 +43,7 @@ def _by_threes(
         out[:,:,i:i+3,j:j+3] = conv2d_weight(part, (len(out),1,3,3), g, stride, groups=len(out))
     return out
 
+# %% ../nbs/24_depthwise.ipynb #831f2b15
 @lru_cache
 def _taps(h, w, k, stride, pad):
     "Zeros and ones (h*w*pixels out, k*k): the weight between a pixel of the input and one of the output"
@@ -67,6 +69,7 @@ def _quicker(
     half,few = dtype==torch.bfloat16,x.shape[2]*x.shape[3]<=144
     return half and stride>1, _by_pixels if few and min(x.shape[2:])<k else _by_threes if k>3 and (half or few) else None
 
+# %% ../nbs/24_depthwise.ipynb #1432f530
 class _Depthwise(torch.autograd.Function):
     "Depthwise convolution with gradients of its own"
     @staticmethod
@@ -103,6 +106,7 @@ class QuickDepthwiseSame(Conv2dSame):
     _conv_forward = QuickDepthwise._conv_forward
     def forward(self, x): return self._conv_forward(pad_same(x, self.kernel_size, self.stride, self.dilation), self.weight, self.bias)
 
+# %% ../nbs/24_depthwise.ipynb #1bbca409
 _QUICK = {nn.Conv2d: QuickDepthwise, Conv2dSame: QuickDepthwiseSame}
 PLAIN.update(_QUICK.values())
 

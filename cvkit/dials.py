@@ -74,6 +74,7 @@ def set_size(
             if not hasattr(t, 'made'): t.made = t.size
             t.size = fastuple(*map(max, t.made, last.size))
 
+# %% ../nbs/13_dials.ipynb #2580ef05
 def check_sizes(
     dls,      # The same
     wanted=() # Sides that it is turned to, in pixels
@@ -85,6 +86,7 @@ def check_sizes(
         if last is not None and any(hw(o)!=hw(last) for o in wanted):
             raise CvkitError(f"{type(t).__name__}, a transform of the batch, gives all images the size {hw(last)} in the end: leave `size` out of `aug_transforms`, so that there is one place to turn it.")
 
+# %% ../nbs/13_dials.ipynb #4f5f7a16
 def last_size(
     dls      # The same
 ) -> tuple:  # (height, width)
@@ -171,6 +173,7 @@ def in_fit(
     while f and not (f.f_code is _FIT and f.f_locals.get('self') is learn): f = f.f_back
     return bool(f)
 
+# %% ../nbs/13_dials.ipynb #e95c3fee
 class Turning(Callback):
     "Turns loaders as an epoch begins and puts them back when the fit is over; `now`, `set` and `turn` say what and how"
     was = None # what `now` returned before the fit, while it runs

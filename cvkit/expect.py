@@ -32,6 +32,7 @@ class Expected:
         said = f"{self.held_out:.3f} of the held-out rows are right, expect {self.accuracy:.3f} of the test ({self.low:.3f} to {self.high:.3f})"
         return said + (f": it looks otherwise, of {self.auc:.0%} of the pairs the model is surer of the held-out image" if self.shifted else '')
 
+# %% ../nbs/42c_expect.ipynb #8dbf2a26
 def _surer(held, test):
     "Share of the pairs in which the held-out row is surer; ties count half"
     t = np.sort(test)
@@ -44,6 +45,7 @@ def _above(right, held, test):
     part = (right.mean()-(held>at).mean())/ties if ties else 1.
     return float((test>at).mean()+part*(test==at).mean()),at
 
+# %% ../nbs/42c_expect.ipynb #a5db82b7
 _MOST = 10_000 # Rows of each that are drawn from: more would not move the ends of an interval
 
 def thresholded(
@@ -89,6 +91,7 @@ def expected(self:Ledger,
     held_out,share,shares,auc,aucs = (np.mean(o, axis=0) for o in zip(*parts))
     return Expected(float(held_out), float(share), *interval(shares), float(auc), interval(aucs)[0], folds)
 
+# %% ../nbs/42c_expect.ipynb #1cc8b701
 @patch
 def show(self:Expected, bins:int=30):
     "How sure the model is of held-out and of test rows; right of the line lie as many held-out rows as are right"

@@ -63,6 +63,7 @@ def _turbo(img, data):
     new.info = img.info
     return new
 
+# %% ../nbs/04_files.ipynb #4c24e960
 _TURNS = dict(zip(range(2, 9), (Image.Transpose[o] for o in 'FLIP_LEFT_RIGHT ROTATE_180 FLIP_TOP_BOTTOM TRANSPOSE ROTATE_270 TRANSVERSE ROTATE_90'.split())))
 
 def _turned(img):
@@ -76,6 +77,7 @@ def upright(
     "It as the eye sees it, turned as its Exif tag says"
     return _rgb(img.transpose(_TURNS[turn]) if (turn := _turned(img)) in _TURNS else img)
 
+# %% ../nbs/04_files.ipynb #e86cc8b6
 def _decoded(data, least):
     "The image in `data`, its sides scaled down to no less than `least`, upright, in mode RGB"
     img = _begun(data)
@@ -102,6 +104,7 @@ class _Lenient(threading.local):
 
 ImageFile.LOAD_TRUNCATED_IMAGES = _lenient = _Lenient()
 
+# %% ../nbs/04_files.ipynb #79a11d25
 def _told(e):
     "Why an image cannot be read, and what to do"
     if isinstance(e, Image.DecompressionBombError): return str(e), "raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it"
@@ -109,6 +112,7 @@ def _told(e):
     why = "its first bytes are of no kind that is known" if isinstance(e, UnidentifiedImageError) else str(e) or type(e).__name__
     return why, "replace the file or leave out its row"
 
+# %% ../nbs/04_files.ipynb #845d9c7b
 def open_image(
     path,          # An image file, or an open binary file
     least:int=None # Sides may shrink in decoding, as long as none that is longer falls below this many pixels

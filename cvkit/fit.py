@@ -42,6 +42,7 @@ def _in_time(learn, runner):
     finally:
         if hook: hook.remove()
 
+# %% ../nbs/38c_fit.ipynb #224172b3
 def _start(learn, plan, runner):
     "The head start of `plan`, validated and recorded; without one a validation is timed, so that there is time for the first"
     phase = next((p for p in plan if p.head_start), None)
@@ -77,12 +78,14 @@ def _rehearse(learn, plan):
     set_bs(learn.dls, bs)
     whole_again(learn.model)
 
+# %% ../nbs/38c_fit.ipynb #8c1e8dde
 def _begun(f):
     "What `_begin` has written to `f`; where that is damaged, as the newest state beside it has it, and `None` without one"
     try: return torch.load(f, map_location='cpu', weights_only=True)
     except Exception as e: warnings.warn(f"{f} cannot be read ({e}): the plan is that of the newest state.")
     if s := read_state(f.parent): return dict(s['signs'][-1]['about']['begun'], timed=s['signs'][-1]['about']['plan'], model=s['fit']['model'], runner=dict(s['cbs']['run_plan'], epochs=[]), random=s['random'])
 
+# %% ../nbs/38c_fit.ipynb #e24ff625
 def _begin(learn, plan, runner, folder):
     "The plan as it will run, after its head start, its slots, and what was asked for; what `folder` holds of it is not done again"
     asked = dict(plan=[asdict(p) for p in plan], monitor=runner.monitor, maximize=runner.maximize, model={k: list(v.shape) for k,v in learn.model.state_dict().items()}, **(dict(data=data_of(learn.dls), settings=settings_of(learn)) if folder else {}))

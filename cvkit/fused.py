@@ -30,6 +30,7 @@ def evaluating(
         model.train() # attention of timm keeps in evaluation mode what would be of earlier weights
         for m,training in was.items(): m.training = training
 
+# %% ../nbs/19a_fused.ipynb #05252c21
 def foldable(
     model:nn.Module, # Takes `x`, or is what `run` works with
     x:torch.Tensor,  # Images (n, c, h, w) as the model gets them; the first is used
@@ -72,6 +73,7 @@ def _products(pairs):
             if conv.bias is not None: bias = bias+conv.bias*scale
             yield conv,norm,(conv.weight*scale[:,None,None,None]).to(conv.weight.dtype),bias.to(conv.weight.dtype)
 
+# %% ../nbs/19a_fused.ipynb #9f2de703
 _HOOKS = '_forward_hooks','_forward_pre_hooks','_backward_hooks','_backward_pre_hooks'
 
 def _stands(conv, norm):
@@ -89,6 +91,7 @@ def _behind(norm):
     "What `norm` does after it has normalised"
     return (lambda x: norm.act(norm.drop(x))) if hasattr(norm, 'act') else lambda x: x
 
+# %% ../nbs/19a_fused.ipynb #0b2a9441
 def _take_back(put):
     "Everything, also where an interrupt comes meanwhile"
     try:

@@ -136,6 +136,7 @@ class StageBody(Body):
     def pool(self, fs): return torch.cat([p(f) for p,f in zip(self.pooling, fs)], 1)
     def to_nchw(self, f, size=None): return f[-1] if isinstance(f, list) else super().to_nchw(f, size)
 
+# %% ../nbs/21_heads.ipynb #fed80f55
 def make_pool(
     pool,        # A name in `POOLS`, or a function from a number of channels to a module
     channels:int # Of what is pooled
@@ -166,6 +167,7 @@ def shown(
     there = (x.amax(3)!=x.amin(3)).any(2)
     return there | ~there.any(1, keepdim=True)
 
+# %% ../nbs/21_heads.ipynb #b5bd5975
 class MeanSet(nn.Module):
     "The mean of the vectors of a row"
     def forward(self, v, there): # Vectors (n, k, d), and which of them count (n, k)
@@ -290,6 +292,7 @@ class Head(nn.Sequential):
     def forward(self, x):
         with torch.autocast(x.device.type, enabled=False): return super().forward(x.float())
 
+# %% ../nbs/21_heads.ipynb #525581aa
 CLASSIFIERS = dict(linear=nn.Linear, cosine=CosineLinear)
 
 def make_head(
@@ -327,6 +330,7 @@ def swap_classifier(
     setattr(head.get_submodule(parent), name, new)
     return new
 
+# %% ../nbs/21_heads.ipynb #7a98c86f
 def check_opt(
     learn # A `Learner`
 ):

@@ -22,6 +22,7 @@ def _rows(x):
     x = np.ascontiguousarray(x, np.float32)
     return x/np.linalg.norm(x, axis=1, keepdims=True).clip(1e-12)
 
+# %% ../nbs/40d_index.ipynb #1bf61d36
 class Index:
     "Lists of vectors, of which those next to a query are looked through"
     def __init__(self,

@@ -47,6 +47,7 @@ class AsSets(Transform):
     def __init__(self, k): self.k = k
     def encodes(self, x:TensorImage): return ImageSet(x.unflatten(0, (-1,self.k)))
 
+# %% ../nbs/19_inputs.ipynb #8bd4766b
 class JoinedDL(RowsDL):
     "`RowsDL` whose rows may have several images, black where a row has fewer, and columns"
     def __init__(self, dataset, **kwargs):
@@ -107,6 +108,7 @@ class JoinedLoaders(ImageLoaders):
             if self.encode: test_items = beside(test_items, self.encode(df))
         return super().test_dl(test_items, rm_type_tfms, with_labels, **kwargs)
 
+# %% ../nbs/19_inputs.ipynb #3b2e3a05
 @patch
 def join(self:ImageLoaders,
     images:int=None, # Images of a row that become one item, the first ones; each stays an item of its own when `None`

@@ -279,6 +279,7 @@ def _start(path, given, comp, *mark):
     old.trials = [t for t in old.trials if given.get(t['setting'], t['given'])==t['given']]
     return old
 
+# %% ../nbs/39_ladder.ipynb #241dccb3
 def _ask(settings, rungs, keep):
     "Raise for what makes no ladder"
     if len(settings)<2: raise CvkitError(f"A ladder compares settings, and got {len(settings)}: give at least two.")

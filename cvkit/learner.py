@@ -142,6 +142,7 @@ class ScaledLoss(MixedPrecision):
         if name=='learn' and value is None and self.learn is not None: self.learn.model.precision = 'fp32' # removed, as by `to_fp32`
         super().__setattr__(name, value)
 
+# %% ../nbs/30_learner.ipynb #82a86a26
 def placed(
     learn # A `Learner`
 ) -> nn.Module:
@@ -149,6 +150,7 @@ def placed(
     if isinstance(learn.loss_func, (nn.Module,BaseLoss)): learn.loss_func.to(learn.dls.device)
     return learn.model.to(learn.dls.device)
 
+# %% ../nbs/30_learner.ipynb #b73e0800
 def train_counts(
     dls,           # Fastai `DataLoaders` of single labels
     n:int=None     # Classes; those of `dls` when `None`
@@ -156,6 +158,7 @@ def train_counts(
     "Training rows of each class; no image is opened"
     return np.bincount(np.asarray(train_targets(dls)).astype(int), minlength=n or get_c(dls))
 
+# %% ../nbs/30_learner.ipynb #4ec56c5c
 _MARGINS = dict(cosine='cos', arcface='arc', cosface='cos')
 
 def _loss(dls, head, n_out, loss_func, label_smoothing):
@@ -273,6 +276,7 @@ def device_of(
     "Where it computes, also where its loaders, as those of torch, do not say"
     return torch.device(getattr(learn.dls, 'device', None) or default_device()) # which may be a text
 
+# %% ../nbs/30_learner.ipynb #d76485ae
 @torch.no_grad()
 def outputs(
     learn,    # A `Learner`
@@ -292,6 +296,7 @@ def outputs(
             for k,f in functions.items(): found[k].add(_finite(getattr(f, 'model', learn.model), f, x).float())
     return {k: o.whole().numpy() for k,o in found.items()}
 
+# %% ../nbs/30_learner.ipynb #40232547
 def _finite(model, f, x):
     "What `f` makes of `x`; where that is not finite in half precision, `model` computes in fp32 from here on"
     out = f(*x)
@@ -302,6 +307,7 @@ def _finite(model, f, x):
     model.precision = half
     return out
 
+# %% ../nbs/30_learner.ipynb #08ba9005
 def predict_all(
     learners:dict,      # Learners by name, whose loaders read images alike
     dl,                 # A loader of one of them, for instance `learn.dls.test_dl(items)`

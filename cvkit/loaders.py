@@ -165,6 +165,7 @@ def check_labels(
     "Raise where targets are asked for of a table"
     if with_labels and isinstance(items, pd.DataFrame): raise CvkitError("A table has no targets as the loss takes them: give rows of `dls.train_ds.items` or `dls.valid_ds.items`, or predict it and score that by `comp.metric`.")
 
+# %% ../nbs/16_loaders.ipynb #7e950601
 def _marked(mark):
     "Of a loader that is gone only the rows that it could not read are kept, outside of shared memory, which takes a file of the process each"
     bad,rows = mark
@@ -172,6 +173,7 @@ def _marked(mark):
     kept = np.empty(len(images), [('image',images.dtype)]); kept['image'] = images
     mark[:] = torch.ones(len(kept), dtype=torch.uint8),kept
 
+# %% ../nbs/16_loaders.ipynb #fc068e8a
 class ImageLoaders(DataLoaders):
     "`DataLoaders` with the `ids` of their rows, (train, valid), and what was found `unreadable`"
     def __init__(self, *loaders, **kwargs):

@@ -196,6 +196,7 @@ def _not_by_row(opt):
     if type(opt) not in (fo.Optimizer, ForeachAdam): return [type(opt).__name__]
     return [f.__name__ for f in (getattr(cb, 'func', cb) for cb in opt.cbs) if f not in STEPS]
 
+# %% ../nbs/22_margins.ipynb #b0d30b24
 class Rows:
     "Some rows of a layer's weight as a parameter of its own, in the layer and in the optimizer, until `put_back`"
     def __init__(self,

@@ -23,6 +23,7 @@ MERGES = dict(
     logits    = (lambda p: logit(_inside(p)), lambda s,task: expit(s)),
     ranks     = (lambda p: (rankdata(p, axis=-2, nan_policy='omit')-.5)/(~np.isnan(p)).sum(-2, keepdims=True), lambda s,task: s))
 
+# %% ../nbs/40b_merge.ipynb #fe991755
 def into(
     preds,            # Predictions (..., rows, columns)
     how:str,          # Name in `MERGES`
@@ -43,6 +44,7 @@ def back(
 
 def _one(task): return task in ('single','ordinal')
 
+# %% ../nbs/40b_merge.ipynb #6ac6365d
 def merge(
     stack,             # Predictions of the members (members, rows, columns)
     how:str='mean',    # Name in `MERGES`

@@ -24,6 +24,7 @@ def _right(y, p): return (_labels(y, p)==y).reshape(len(y), -1).all(1)
 def _rmse(y, p): return skm.mean_squared_error(y, p)**.5
 def _r2(y, p): return skm.r2_score(y, p) if len(y)>1 else 0.
 
+# %% ../nbs/02_metrics.ipynb #a03862b8
 def _counts(y, guess):
     "How often each class is the answer, is guessed, and is both; of codes (n,), or of 0/1 (n, labels)"
     if y.ndim==2: return tuple(o.sum(0).astype(int) for o in (y, guess, y*guess))
@@ -61,6 +62,7 @@ def _losses(y, p, least=1e-15):
 
 def _log_loss(y, p): return float(_losses(y, p).mean())
 
+# %% ../nbs/02_metrics.ipynb #082d2e39
 def _auc(y, p, cells=2**22):
     "Mean of the area under the curve, by ranks, over the classes with both positive and negative answers; chance if there are none"
     areas,step = [],max(1, cells//len(y))
@@ -100,6 +102,7 @@ def best_guesses(
     step = max(1, cells//p.shape[1])
     return np.concatenate([np.zeros((0,min(k, p.shape[1])), int),*(_largest(p[i:i+step], min(k, p.shape[1])) for i in range(0, len(p), step))])
 
+# %% ../nbs/02_metrics.ipynb #3a52c0db
 def _ranks(y, p, k, cells=10_000_000):
     "Whether each of the `k` best guesses is right, best first; `cells` are ranked at a time"
     best = best_guesses(p, k, cells)
@@ -117,11 +120,13 @@ def _precisions(k, y, p):
 def _top(k, y, p): return float(_tops(k, y, p).mean())
 def _map(k, y, p): return float(_precisions(k, y, p).mean())
 
+# %% ../nbs/02_metrics.ipynb #732f6983
 def _gap(y, p):
     "Global average precision (Google Landmarks; Weyand et al. 2020, micro AP): the best guesses of all rows in one list, the surest first; a row of no class has the answer -1 and no right guess"
     hit,known = p.argmax(1)==y,(y>=0).sum()
     return float(skm.average_precision_score(hit, p.max(1))*hit.sum()/known) if hit.any() else 0.
 
+# %% ../nbs/02_metrics.ipynb #890d946b
 def _qwk_of(y, guess):
     chance = y.var()+guess.var()+(y.mean()-guess.mean())**2 # mean square between an answer and the guess of any row
     return float(1-((y-guess)**2).mean()/chance) if chance else 1.
@@ -150,6 +155,7 @@ class Metric:
         "Whether score `a` beats score `b`"
         return a>b if self.maximize else a<b
 
+# %% ../nbs/02_metrics.ipynb #0b699b71
 _all, _class, _numbers = ('single','multi','ordinal'), ('single','ordinal'), ('regression',)
 METRICS = {m.name: m for m in (
     Metric('accuracy', _accuracy, tasks=_all, by_row=_right),
@@ -214,6 +220,7 @@ class _Whole(AccumMetric):
     @property
     def name(self): return self.metric.name
 
+# %% ../nbs/02_metrics.ipynb #144c693b
 @patch
 def fastai(self:Metric,
     task:str # 'single', 'multi', 'ordinal' or 'regression'

@@ -28,6 +28,7 @@ def _cleanlab():
     except ImportError: raise CvkitError("Label errors are found by cleanlab: pip install cleanlab.") from None
     return cleanlab
 
+# %% ../nbs/44_noise.ipynb #cdfddcea
 QUALITIES = 'self_confidence','normalized_margin','confidence_weighted_entropy'
 
 def label_quality(
@@ -130,6 +131,7 @@ def repaired(self:Competition,
     else: new.train.loc[at, self.targets[0]] = said.str.replace('|', self.sep or '|', regex=False).to_numpy()
     return new
 
+# %% ../nbs/44_noise.ipynb #8038b642
 def label_weights(
     issues,          # From `Ledger.label_issues`
     ids,             # Of the rows that are trained on, such as `dls.ids[0]`

@@ -56,6 +56,7 @@ def _by_id(preds, ids):
     at = preds.index.astype(str)
     return preds.set_axis(at).loc[ids] if at.is_unique and len(at)==len(ids) and list(at)!=ids and {*at}=={*ids} else preds
 
+# %% ../nbs/40_oof.ipynb #5de7b043
 class Ledger:
     "Predictions by id, in a folder of their own"
     def __init__(self,
@@ -145,6 +146,7 @@ def blocks(self:Ledger) -> pd.DataFrame:
         except sqlite3.DatabaseError as e: raise CvkitError(f"{self.path/'index.db'} is damaged ({e}): remove the folder and predict again.")
     return pd.DataFrame(lines, columns=_LINE).drop_duplicates('file').sort_values('time', ignore_index=True)
 
+# %% ../nbs/40_oof.ipynb #dbb85af5
 @patch
 def _read(self:Ledger, line):
     "Ids, names of columns and what opens the array of a line of `blocks`, or None with a warning if one is damaged; thousands of open files are more than a process may have"
@@ -158,6 +160,7 @@ def _read(self:Ledger, line):
     except (OSError, ValueError, EOFError) as e:
         warnings.warn(f"The ledger skips {self.path/line.file}, which is damaged ({type(e).__name__}: {e}): predict again.")
 
+# %% ../nbs/40_oof.ipynb #9b0416eb
 @patch(as_prop=True)
 def classes(self:Ledger):
     "Names of the columns"
@@ -191,6 +194,7 @@ def _latest(blocks, n):
         kept.append((rows,places) if live.all() else tuple((np.arange(n)[o] if isinstance(o, slice) else o)[live] for o in (rows,places)))
     return kept
 
+# %% ../nbs/40_oof.ipynb #54218595
 def _add(out, preds, rows, places, weights, columns, cells=2**18):
     "Add the rows of `preds` to `out` at `places`, times the weight of the place, divided by how often it comes; in pieces of so many numbers, which the cache of a core holds"
     step = max(1, cells//out.shape[1])
@@ -242,6 +246,7 @@ def lines(self:Ledger,
     for k,v in kw.items(): b = b[b[k]==v]
     return b if {'run','view'}&set(kw) else b[~b['view'].isin(MADE)]
 
+# %% ../nbs/40_oof.ipynb #d6d81c37
 @patch
 def get(self:Ledger,
     kind:str,          # 'valid', 'test' or 'train'
@@ -265,6 +270,7 @@ def get(self:Ledger,
     one = ids.unique()
     return self._mean(found, columns, one, {id(o[1]): _places(o[1], one) for o in found}).loc[ids]
 
+# %% ../nbs/40_oof.ipynb #cb98cd2a
 @patch
 def _mean(self:Ledger, found, columns, index, where):
     "The weighted sum of what `get` found, for the ids of `index`, where `where` has them"
@@ -331,6 +337,7 @@ def ledger(self:Competition,
     "The ledger of this competition at `path`"
     return Ledger(path, self.classes or self.targets)
 
+# %% ../nbs/40_oof.ipynb #0276d2f9
 @patch
 def held_out(self:Ledger,
     comp:Competition, # Where the answers are
@@ -354,6 +361,7 @@ def as_classes(self:Ledger,
     if sorted(have)!=sorted(want): raise CvkitError(f"The ledger at {self.path} tells of {len(have)} classes, {', '.join(have[:3])} ..., and {comp.path.name} has {len(want)}, {', '.join(want[:3])} ...: open the ledger of this competition, with the same classes.")
     return preds.set_axis(have, axis=1)[want]
 
+# %% ../nbs/40_oof.ipynb #62045b87
 @patch
 def score(self:Ledger,
     comp:Competition, # Where the answers are

@@ -96,6 +96,7 @@ def give_back(self:DataParallel):
     vars(dl).update(was)
     return part is not None
 
+# %% ../nbs/39b_parallel.ipynb #73457575
 @patch
 @contextmanager
 def alone(self:DataParallel):
@@ -104,6 +105,7 @@ def alone(self:DataParallel):
     try: yield
     finally: self.solo = was
 
+# %% ../nbs/39b_parallel.ipynb #95404ea3
 @patch
 def reduce(self:DataParallel, grads):
     "Means over the images of all processes"
@@ -131,6 +133,7 @@ def join(self:DataParallel):
             m.preds,m.targs = ([o for f in found for o in f[i]] for i in (0,1))
         else: raise CvkitError(f"{m.name} cannot be brought together over processes: take a function, or fastai's `AvgMetric` or `AccumMetric`.")
 
+# %% ../nbs/39b_parallel.ipynb #31e138ea
 @patch
 def mean(self:DataParallel, x):
     "Of a tensor in all processes, in its place"
@@ -161,6 +164,7 @@ def agreed(self:DataParallel,
     dist.broadcast_object_list(box, 0)
     return box[0]
 
+# %% ../nbs/39b_parallel.ipynb #ea136387
 @patch
 def wait(self:DataParallel):
     "Until all are here"

@@ -41,6 +41,7 @@ def pixels(path, least=None):
     try: return np.asarray(open_image(path, least))
     except CvkitError as e: warnings.warn(f"{e} Until then it is seen as grey."); return np.full((8,8,3), 128, np.uint8)
 
+# %% ../nbs/12_pixels.ipynb #29368b9d
 class Frame(RandTransform):
     "Open an image and make it `size`: changed at random in training, otherwise always the same, by `fit`"
     order,split_idx = -1,None # before fastai's other item transforms, which change open images; for all sets

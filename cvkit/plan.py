@@ -83,6 +83,7 @@ def rates(self:Phase,
     body = self.body_lr if isinstance(self.body_lr, list) else [self.body_lr*self.decay**i for i in reversed(range(n-1))]
     return [self.lr*o for o in body]+[self.lr]
 
+# %% ../nbs/38_plan.ipynb #84618b65
 @patch
 def rise(self:Phase,
     steps:float # In an epoch
@@ -102,6 +103,7 @@ def group_names(
     names = [*getattr(body, 'group_names', []), 'head']
     return names if len(names)==n else [str(i) for i in range(n)]
 
+# %% ../nbs/38_plan.ipynb #7a501c67
 @patch
 def trained(self:Phase,
     learn # A `Learner`
@@ -181,6 +183,7 @@ def check(self:Phase,
     if self.estimate and self.ema: raise CvkitError(f"{say} `estimate` and `ema`: what is estimated would not be that of the average. Leave one out.")
     if self.label_smoothing is not None and not smoothed(learn.loss_func): raise CvkitError(f"{say} `label_smoothing`, and {learn.loss_func!r:.60} has none to set: leave it out.")
 
+# %% ../nbs/38_plan.ipynb #c03d1b29
 def smoothed(
     loss # A loss, or what wraps one
 ) -> list:
@@ -236,6 +239,7 @@ def show(self:Plan,
     if any(mix): axs[3].plot(x, mix); axs[3].legend(['strength','blended'], loc='upper left'); axs[3].set_ylim(0, 1.7*max(aug+mix))
     return fig
 
+# %% ../nbs/38_plan.ipynb #999ebd3e
 def _draw_rates(ax, x, rates):
     "A line for the head, and one for each group of the body where they are not the same"
     *body,head = rates

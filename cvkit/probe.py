@@ -26,6 +26,7 @@ def _seen(losses, y):
     y = y.as_subclass(torch.Tensor)
     return losses.where(~y.reshape(losses.shape).isnan(), 0.) if y.is_floating_point() and y.isnan().any() and y.numel()==losses.numel() else losses
 
+# %% ../nbs/35_probe.ipynb #5ea69fc9
 def _spread(dl, n):
     "`dl`, or of more than `n` rows so many"
     if not hasattr(dl, 'new') or (getattr(dl, 'n', None) or 0)<=n: return dl

@@ -202,6 +202,7 @@ def _compared(comp, ledger, ids, runs, labels, metric, sure):
         out.append(dict(labels=np.mean(labels[r]), score=score, low=low, high=high, gain=gain, error=error))
     return Rounds(pd.DataFrame(out).assign(stays=[r==best for r in range(len(runs))]).rename_axis('round'), best, runs, metric.name)
 
+# %% ../nbs/43_pseudo.ipynb #53d4f974
 def _predicted(ledger, comp, fit, more, held, weights, rows, fold, run, views, neighbours):
     "Train a model and predict its held-out and the test rows, if the ledger has not got them; and what labels of `rows` are chosen from"
     own = comp.train[held[comp.train.index].to_numpy(bool)]

@@ -27,6 +27,7 @@ def _held(comp, run, of):
         if not set(ledger.get('valid', fold=k).index)<=set(fold_of.index[out[k]].astype(str)): raise CvkitError(f"The training rows or their labels are not those of '{of}', so its models may have seen the rows that would judge them: train anew.")
     return out
 
+# %% ../nbs/61a_pseudo_run.ipynb #74b5771f
 def _one_round(comp, first, of, run, folder, rows, begun):
     "Labels from the models of the run `first` in `of`; models that learn them, in `folder`; and both on the held-out rows"
     both,ledger,asked,held = comp.ledger(folder/'rounds'),comp.ledger(folder/'ledger_1'),run.asked['labels'],_held(comp, first, of)

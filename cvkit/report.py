@@ -53,6 +53,7 @@ def _held_by(folder, ids):
     held = {k: rows for k,rows in held.items() if rows.any()}
     return held if len(held)>1 and (np.sum([*held.values()], 0)==1).all() else {} # all folds, or none where the disk refused some or several runs were merged
 
+# %% ../nbs/50_report.ipynb #62257cdf
 def _scored(metric, y, p, groups, held):
     "The score, its spread and interval, and the scores of the folds; `nan` from the first on that raises, which is told"
     out = dict(score=np.nan, spread=np.nan, interval=(np.nan,np.nan), folds={})
@@ -64,6 +65,7 @@ def _scored(metric, y, p, groups, held):
     except Exception as e: print(f"Not all scores of the held-out rows can be computed, {type(e).__name__}: {e}", flush=True)
     return out
 
+# %% ../nbs/50_report.ipynb #20a4bb88
 def save_oof(
     folder, # A run folder
     comp,   # A `Competition`
@@ -98,6 +100,7 @@ def _shade(ax, df, x):
         text = dict(transform=ax.get_xaxis_transform(), ha='center', color=INK, fontsize=9)
         if hi-lo>.1: ax.text((lo+hi)/2, 1.02, f"{part['size'].iloc[0]} px", **text)
 
+# %% ../nbs/50_report.ipynb #8bd6685c
 def plot_history(
     df,             # The log: `epoch`, `train_loss`, `valid_loss`, the metric; if there: `fold`, `phase`, `size`, `kept`
     metric:str=None # Column of the score; if there is none of that name, the first that is nothing else
@@ -240,6 +243,7 @@ def _headline(folder):
     return (f"<p class=score>{value} <small>{spread}{escape(score['metric'])}</small></p>"
             f"<p class=facts>{escape(' · '.join(str(o) for o in facts if o))}</p>{files}")
 
+# %% ../nbs/50_report.ipynb #69f4c7ab
 def _warnings(folder):
     told = _read(folder, 'run.json').get('warnings', [])
     return f"<ul class=warn>{''.join(f'<li>{escape(str(o))}</li>' for o in told)}</ul>" if told else '<p class=note>None.</p>'
@@ -251,6 +255,7 @@ def _curves(folder):
 def _errors(folder): return _picture(plot_errors(read_oof(folder)), folder/'errors.png')
 def _plan(folder): return _img(min([*folder.glob('plan_*.png'), folder/'plan.png'], key=lambda o: (not o.exists(), len(o.name))).read_bytes(), 'plan')
 
+# %% ../nbs/50_report.ipynb #c0e15771
 def _confusion(folder):
     rows = read_oof(folder)
     if 'target' in rows: return _picture(plot_residuals(rows), folder/'residuals.png')
@@ -263,6 +268,7 @@ def _classes(folder):
     df = class_scores(read_oof(folder), _read(folder, 'score.json')['task'])
     return _table(df.head(40)) + (f'<p class=note>The worst 40 of {len(df)} classes.</p>' if len(df)>40 else '')
 
+# %% ../nbs/50_report.ipynb #dfebb3ea
 def _asked(folder):
     run = _read(folder, 'run.json')
     pairs = pd.DataFrame([(k, str(v)) for k,v in run.get('asked', {}).items() if v is not None], columns=['asked','value'])

@@ -30,6 +30,7 @@ def _mirror(here, there, rewritten, above=None):
         if o in above: _mirror(o, there/o.name, rewritten, above)
         elif o not in rewritten: (there/o.name).symlink_to(o)
 
+# %% ../nbs/47_rerun.ipynb #74a65cdb
 def _table(comp, what):
     "The file of a table below the folder of `comp`; `None` where it has none"
     f = comp.path/comp.guesses.guess.get(what, '')
@@ -45,6 +46,7 @@ def new_name(
     while any(o.rpartition('/')[2].startswith(tag) for df in (comp.train,comp.test) for names in (df.index,df.image.explode()) for o in names): tag += '9'
     return tag
 
+# %% ../nbs/47_rerun.ipynb #f85d4e4c
 def hidden_copy(
     comp,        # A `Competition`
     path,        # Folder to make
@@ -69,6 +71,7 @@ def hidden_copy(
             else: new.symlink_to(p)
     return path
 
+# %% ../nbs/47_rerun.ipynb #7fe66084
 def _write_tables(comp, path, rows, tables):
     "The table of the test rows as often as they come, and the sample with each once"
     ids = expected_ids(comp)
@@ -94,6 +97,7 @@ def _peer(o):
     try: host = o.getpeername()[0]; return None if host==o.getsockname()[0] else host
     except OSError: return None
 
+# %% ../nbs/47_rerun.ipynb #c33bbb09
 _LOOKUPS = 'getaddrinfo','gethostbyname','gethostbyname_ex','gethostbyaddr' # the host comes first
 _SENDS   = 'connect','connect_ex','sendto','sendmsg'        # the address comes last
 _GIVES   = 'send','sendall','sendfile'                      # to where the socket is connected
@@ -115,6 +119,7 @@ def no_network():
     finally:
         for (o,k),f in kept.items(): setattr(o, k, f)
 
+# %% ../nbs/47_rerun.ipynb #2425fadc
 @contextmanager
 def _as_rerun(folder):
     "The environment of the rerun, with caches of the hub that are empty, also where the hub was imported before"
@@ -135,6 +140,7 @@ def _case(case, ids, tag, rng):
     bad = [ids[k] for k in order[:max(2, len(ids)//8)]] if case=='unreadable' else []
     return rows,bad[::2],bad[1::2]
 
+# %% ../nbs/47_rerun.ipynb #f82f556b
 def _differ(a, b, tol):
     "Which rows of two tables of answers are not the same; numbers within `tol`"
     out = np.zeros(len(a), bool)
@@ -143,6 +149,7 @@ def _differ(a, b, tol):
         out |= ~np.isclose(x.astype(float), y.astype(float), rtol=tol, atol=tol) if pd.api.types.is_numeric_dtype(a[c]) else x!=y
     return out
 
+# %% ../nbs/47_rerun.ipynb #aa3a76f2
 _WORDS = 'label','words','ranked'
 
 def _answers(comp, out, rows):
@@ -159,6 +166,7 @@ def _check_same(got, known, bad, tol, may):
     other = seen.index[_differ(seen, known.loc[seen.index], tol)]
     if len(other)>may*len(seen): raise CvkitError(f"{len(other)} of {len(seen)} images got another answer than among the rows as they are, such as '{other[0]}': match predictions by id, and predict in eval mode.")
 
+# %% ../nbs/47_rerun.ipynb #70ee1ab9
 def dry_run(
     comp,          # A `Competition`
     submit,        # `submit(path, out)` reads the folder `path` and writes the submission `out`, as the notebook will

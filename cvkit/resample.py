@@ -55,6 +55,7 @@ def _scaled(img, size):
     x = torch.from_numpy(np.array(img)).permute(2,0,1)[None] # a copy: a cache gives what cannot be written
     return F.interpolate(x, (h,w), mode='bilinear')[0].permute(1,2,0).numpy()
 
+# %% ../nbs/10_resample.ipynb #5edc8f05
 def _warped(img, size, m, fill):
     "`img` at the places that `m` says"
     h,w = size

@@ -46,6 +46,7 @@ def map_at(
     hit = _hits(ranked, truth)
     return float((hit/np.arange(1, hit.shape[1]+1)).max(1).mean())
 
+# %% ../nbs/45_retrieval.ipynb #1b45f118
 def gap_at(
     ranked,  # Answers of each query, the best first (n, k); -1 where there is none
     scores,  # Of the best answer of each (n,), or of all (n, k)
@@ -59,6 +60,7 @@ def gap_at(
     hits = hit.cumsum()[last]
     return float((np.diff(hits, prepend=0)*hits/(last+1)).sum()/max(1, known))
 
+# %% ../nbs/45_retrieval.ipynb #1d0401ea
 def recall_at(
     ranked, truth # As for `map_at`
 ) -> float:
@@ -92,6 +94,7 @@ def _reciprocal(near, k):
     there = np.isin(pairs[:,0]*n+pairs[:,1], pairs[:,1]*n+pairs[:,0])
     return np.split(pairs[there,1], np.bincount(pairs[there,0], minlength=n).cumsum()[:-1])
 
+# %% ../nbs/45_retrieval.ipynb #10c3986a
 def _neighbourhoods(x, k1, k2):
     "Each row's neighbourhood as weights of all rows, with the sum 1: a sparse matrix"
     from scipy.sparse import csr_array
@@ -110,6 +113,7 @@ def _neighbourhoods(x, k1, k2):
     take = near[:,:k2]
     return csr_array((np.full(take.size, 1/take.shape[1]), (np.repeat(np.arange(len(x)), take.shape[1]), take.ravel())), shape=v.shape)@v
 
+# %% ../nbs/45_retrieval.ipynb #e56d5053
 def rerank(
     queries,           # (n, d)
     gallery,           # (m, d)
@@ -150,6 +154,7 @@ def with_new(
     shifted[np.flatnonzero(place<k),place[place<k]] = NEW
     return shifted
 
+# %% ../nbs/45_retrieval.ipynb #107b0252
 def named(
     ranked,      # Codes of classes (n, k), as from `rank_classes` or `with_new`
     ids,         # Of the queries (n,)
@@ -160,6 +165,7 @@ def named(
     if new is None and (ranked==NEW).any(): raise CvkitError("Some answers are that the class is new: give `new`, the word that the sample submission has for it.")
     return pd.DataFrame(np.array([*classes,new,None], object)[ranked], pd.Index(ids, name='id'), dtype=object) # counted from the end, -2 and -1 are the last two
 
+# %% ../nbs/45_retrieval.ipynb #dc1e5a8c
 def choose_threshold(
     ranked, scores, # As for `with_new`
     truth,          # The right code of each, `NEW` where it is in no known class
@@ -176,6 +182,7 @@ def choose_threshold(
     def worth(t): o = with_new(ranked, scores, t); return (1-share)*map_at(o[~new], truth[~new])+share*map_at(o[new], truth[new])
     return float(max(tries, key=worth))
 
+# %% ../nbs/45_retrieval.ipynb #f7e596de
 def open_set(
     codes,           # Class of each training row
     share:float=.2,  # Of the classes that are new

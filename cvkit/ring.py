@@ -33,6 +33,7 @@ def by_value(
     "A batch that goes to another process without shared memory"
     return _Sent(_images, x),*_targets(ys)
 
+# %% ../nbs/15_ring.ipynb #0cd8886e
 class Ring:
     "Shared memory through which workers send batches; a batch lies there until its worker has filled all other places"
     def __init__(self,

@@ -66,6 +66,7 @@ def made_for(
     tested = getattr(body.model, 'pretrained_cfg', {}).get('test_input_size') or body.cfg['input_size']
     return body.native[0] if body.fixed else max(224, max(tested))//body.step*body.step
 
+# %% ../nbs/61_run.ipynb #3bf4f74b
 def guess_flip(
     comp,    # A `Competition`
     n:int=16 # Images to look at
@@ -78,6 +79,7 @@ def guess_flip(
         except Exception: continue
     return False if modes=={'1'} else None
 
+# %% ../nbs/61_run.ipynb #2eaed01a
 def guess_head(
     comp,      # A `Competition`
     few:int=10,  # Training rows of a class at most, in the middle of all classes
@@ -145,6 +147,7 @@ def _plan(run, fold, body):
     if run.head=='arcface': return Plan([Phase('head start', 0, size=run.side(fold), head_start=True), *Plan.metric(run.side(fold), run.asked['epochs'])])
     return Plan.default(run.side(fold), run.asked['epochs'], 1 if body.strict else 6/7, body.step, Phase.lr if body_norms(body) else 1e-4)
 
+# %% ../nbs/61_run.ipynb #8dfcea2b
 def _probe(run, fold, learn, plan, n_predict=0, left=math.inf):
     "Augment as held-out images bear it, where to try that takes at most a quarter of the seconds that are `left` for training after `n_predict` images are predicted"
     view = run.views.get(str(fold), 0.)
@@ -157,6 +160,7 @@ def _probe(run, fold, learn, plan, n_predict=0, left=math.inf):
     run.mirrored[str(fold)] = flip
     if not run.mirrors(fold): set_flip(learn.dls, 0); print("Nothing is mirrored.")
 
+# %% ../nbs/61_run.ipynb #e847ecc2
 def _class_means(run, fold, learn, maximize, kept, until):
     "Class means as the classifier, also in the file `kept`, where held-out rows are told better by them by more than a standard error, and where they are there by `until`; the trained one stays after an interrupt or an error"
     at,name,n,better = learn.model[1].classifier.weight,learn.metrics[0].name,len(learn.dls.valid_ds),False
@@ -177,6 +181,7 @@ def _class_means(run, fold, learn, maximize, kept, until):
             with torch.no_grad(): at.copy_(was)
     if better: print(f"fold {fold}  class means instead of the trained classifier: {name} {before:.4f} -> {after:.4f}", flush=True)
 
+# %% ../nbs/61_run.ipynb #38e3c05d
 def _note_returns(run, fold, guard):
     "Batches that were not finite are told in the report as well"
     if guard and guard.returns: run.warn(f"fold {fold} went back to its last good state {len(guard.returns)} times, the last time since {dict(input='images were not finite').get(why := guard.returns[-1]['why'], why)}{', once too often: its training was stopped' if guard.gave_up else ''}")
@@ -297,6 +302,7 @@ def _predict_again(run, comp, folder, fold_of, ledger):
         if not (folder/f'model_{k}.pth').exists(): run.finished.remove(k); continue
         _predict_both(run, comp, {k: _kept(run, comp, fold_of==k, folder, k)}, comp.train[(fold_of==k)[comp.train.index].to_numpy()], ledger)
 
+# %% ../nbs/61_run.ipynb #2609ce5a
 def fold_alone(
     comp, folder, fold, ledger, # As in `train_fold`
     since,   # `time.time()` at which the run began: machines agree on it
@@ -327,6 +333,7 @@ def _in_turn(run, begun, todo, train):
             if len(todo)>1: run.warn(f"ended early in fold {fold} by {type(e).__name__}: {e}")
     return failure
 
+# %% ../nbs/61_run.ipynb #55bfee9c
 def checked_devices(
     devices # As for `cvkit_run`
 ):          # As a list where there are some, or 'ray'
@@ -340,6 +347,7 @@ def _dealer(devices):
     if devices in ('ray',['ray']): cluster = Cluster(); return cluster.at_once,cluster
     return len(devices),partial(in_processes, devices=devices)
 
+# %% ../nbs/61_run.ipynb #14a03650
 def _side_by_side(run, comps, held, folder, at_once, dealer, weights, ledger, begun):
     "`fold_alone` for the folds of `comps`; the first exception of one, if there is any"
     todo,history,calls = list(comps),read_history(folder),{}
@@ -372,6 +380,7 @@ def train_all(
         history = read_history(folder)
         return _in_turn(run, begun, todo, lambda fold, share: train_fold(run, comps[fold], held[fold], fold, weights, folder, ledger, history, begun, share))
 
+# %% ../nbs/61_run.ipynb #01f31bf3
 def train_folds(
     run, comp, # As in `train_fold`
     folder,    # Run folder
@@ -471,6 +480,7 @@ def expectation(
     if e.shifted: run.warn(f"the test images look otherwise than the held-out ones ({e.auc:.0%} of the pairs, where 50% are alike): expect {e.accuracy:.3f} right ({e.low:.3f} to {e.high:.3f}), whatever the score says")
     return dict(expected=e.accuracy, low=e.low, high=e.high)
 
+# %% ../nbs/61_run.ipynb #cb0005c7
 _UNDECIDED = 'thresholds, cuts and temperatures stay as they are' # how a warning begins
 
 def decided(
@@ -487,6 +497,7 @@ def decided(
     if decision.values: print(f"Decided on held-out rows: {decision} {comp.metric.name}")
     return held
 
+# %% ../nbs/61_run.ipynb #fd55dfbc
 def finish(
     run, comp, ledger, # As in `train_fold`
     folder,            # Run folder
@@ -540,6 +551,7 @@ def _earlier(path, folder):
     if not models: raise CvkitError(f"'{folder}' holds no model_*.pth: that run ended before its first state was kept; train again.")
     return run,models
 
+# %% ../nbs/61_run.ipynb #a2afddd8
 def _predict_from(run, models, comp, ledger, name=''):
     "The test rows by the models of an earlier run"
     few,images = copy(comp),comp.items().image
@@ -554,6 +566,7 @@ def _predict_from(run, models, comp, ledger, name=''):
     for part in _alike(run, {int(f.stem.split('_')[1]): f for f in models}, int(max(1, most))):
         _predict_both(run, comp, {k: learner(k, f) for k,f in part.items()}, comp.train.head(0), ledger, name)
 
+# %% ../nbs/61_run.ipynb #6674c24f
 def predict_part(
     run, models, comp, ledger, name # As for `_predict_from`
 ) -> tuple: # Predictions that the disk refused, and what the user should know
@@ -578,6 +591,7 @@ def _predict_dealt(run, models, comp, ledger, name, devices):
         ledger.unwritten += o[0]
         run.warnings += [text for text in o[1] if text not in run.warnings] # it has said so itself
 
+# %% ../nbs/61_run.ipynb #b45b93d3
 def submit_from(
     path,     # Folder of the competition, the test rows may be others
     from_run, # Folder of an earlier run, or several: then the mean of what they predict is submitted, as their held-out rows decide
@@ -611,6 +625,7 @@ def _copied(folder, to):
     for o in (to, *to.rglob('*/')): o.chmod(o.stat().st_mode|0o700)
     return to
 
+# %% ../nbs/61_run.ipynb #66a46861
 def go_on(
     path,   # Folder of the competition
     folder, # Of the run that was stopped; where it cannot be written, a copy goes on

@@ -93,6 +93,7 @@ def new_folder(
             if not folder.exists(): folder.mkdir(); return folder
     except OSError as e: raise CvkitError(f"Cannot write to '{runs}' ({e.strerror}): give an `out` in a folder that can be written.") from None
 
+# %% ../nbs/60_run_folder.ipynb #f6045dbc
 @contextmanager
 def alone(
     folder,           # Of a run
@@ -134,6 +135,7 @@ def log_epoch(
     history[:] = sorted([*(o for o in history if o['fold']!=fold or o['epoch']<row['epoch']), dict(fold=fold, **row)], key=lambda o: (o['fold'],o['epoch']))
     write_somewhere(Path(folder)/f'history{run.part}.csv', pd.DataFrame(history).to_csv(index=False))
 
+# %% ../nbs/60_run_folder.ipynb #6d3a5e37
 def keep_plan(
     learn,  # After `fit_plan`
     folder, # Run folder

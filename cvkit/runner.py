@@ -162,6 +162,7 @@ def position(self:RunPlan):
     clock = first+(1-first)*(now-then)/max(1e-9, self.due-self.closing(self.phase)-then)
     return min(1, clock if clock>pos+.02 else pos)
 
+# %% ../nbs/38a_runner.ipynb #7d681db9
 @patch
 def tick(self:RunPlan, now):
     "A training batch is over; the first one of an epoch, which waited for loaders and for what is compiled, tells nothing of the others"
@@ -177,6 +178,7 @@ def keep_pace(self:RunPlan):
     i,then = self.opened
     if self.iter>i: self.pace = (self.stepped-then)/(self.iter-i)*len(self.dls.train)/each
 
+# %% ../nbs/38a_runner.ipynb #b5794367
 @patch
 def enter(self:RunPlan):
     "A phase begins"
@@ -196,6 +198,7 @@ def valid(self:RunPlan):
     "Seconds of a validation, in the middle of the last ones: a single slow one would cost an epoch"
     return median(s for _,s in self.valids) if self.valids else 0.
 
+# %% ../nbs/38a_runner.ipynb #b42617d1
 @patch
 def closing(self:RunPlan, p):
     "Seconds from the last step of phase `p` to its end"
@@ -248,6 +251,7 @@ def estimate(self:RunPlan):
     self.memory.kept = {} # features of other statistics
     if hasattr(self.learn, 'data_parallel'): self.learn.data_parallel.same()
 
+# %% ../nbs/38a_runner.ipynb #39786097
 @patch
 def now(self:RunPlan):
     "Of the loaders, of the optimizer, and of the loss"
@@ -270,6 +274,7 @@ def set_learn(self:RunPlan, hypers, smoothing):
     for k,v in hypers.items(): self.learn.opt.set_hyper(k, v)
     for o,v in zip(smoothed(self.learn.loss_func), smoothing): o.label_smoothing = v
 
+# %% ../nbs/38a_runner.ipynb #7fe76a96
 @patch
 def smooth(self:RunPlan, share):
     "Label smoothing by this share, or as the learner has it"
@@ -331,6 +336,7 @@ def record(self:RunPlan, name, log:dict):
     with self.learn.data_parallel.alone() if hasattr(self.learn, 'data_parallel') else nullcontext(): self.on_epoch(log)
     self.learn.epoch = epoch # where it validates it is another one
 
+# %% ../nbs/38a_runner.ipynb #bc71fb17
 @patch
 def after_epoch(self:RunPlan):
     if self.learn.lock.locked(): return # another callback validates
@@ -351,12 +357,14 @@ def after_epoch(self:RunPlan):
     self.tell(self.epoch+1 if self.ended else min(self.asked_for, max(self.starts[-1], self.epoch+2))) # a phase may have got longer since the epoch began
     if self.ended and not hasattr(self.learn, 'end_plan'): raise CancelFitException
 
+# %% ../nbs/38a_runner.ipynb #710f3525
 class EndPlan(Callback):
     "Ends the fit when `RunPlan` says so, after those that save the model or stop have seen its last epoch"
     order,lasting = TrackerCallback.order+4,False
     def after_epoch(self):
         if not self.learn.lock.locked() and self.run_plan.ended: raise CancelFitException
 
+# %% ../nbs/38a_runner.ipynb #30eb3ca9
 @patch
 def worse(self:RunPlan, log):
     "Whether the phase that ends with `log` made held-out rows worse than the best before it, by more than a standard error; never for the last one, whose best state counts anyway"
@@ -379,6 +387,7 @@ def passes(
     "Passes that fit"
     return (left-valid*max(1, math.floor(left/(each+valid))))/each
 
+# %% ../nbs/38a_runner.ipynb #adf10e7c
 @patch
 def plan_again(self:RunPlan,
     n:float, # Passes of this phase until now

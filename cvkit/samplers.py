@@ -23,6 +23,7 @@ def _weights(weights):
         raise CvkitError("Weights are one number for each row, none below 0 or missing, and not all 0.")
     return w
 
+# %% ../nbs/17_samplers.ipynb #09cf132c
 def weighted_order(
     weights,     # One number for each row, 0 or more: how often it comes, as against others
     n:int,       # Rows an epoch
@@ -59,6 +60,7 @@ def _classes(y):
     rare = np.argsort(n, kind='stable')
     return rare[has[:,rare].argmax(1)],n
 
+# %% ../nbs/17_samplers.ipynb #5f9813d3
 def balanced_weights(
     y,             # The class of each row, or a table of 0 and 1 with a column for each class
     power:float=1. # 0: as they are; .5: by the square root; 1: all classes alike
@@ -168,6 +170,7 @@ class _Order:
         try: return type(self.dl).one_batch(self.dl)
         finally: self.sampler.epoch = epoch
 
+# %% ../nbs/17_samplers.ipynb #bf7c2bf9
 def set_sampler(
     dls,       # Any fastai `DataLoaders`
     sampler,   # `Balanced`, `Weighted`, `PerClass`, a function of the loader with `rows` and `epoch`; or `None`

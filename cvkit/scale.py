@@ -30,6 +30,7 @@ def shares(
     cores = sorted(os.sched_getaffinity(0))
     return [set(cores[i::n]) or set(cores) for i in range(n)]
 
+# %% ../nbs/39a_scale.ipynb #1198a3a4
 def python_path() -> str: # For a new Python, which then finds the modules that this one finds
     "`sys.path` in its order, after where cvkit lies if that is not in it"
     home,there = str(Path(cvkit.__file__).parent.parent),[*filter(None, sys.path)]
@@ -49,11 +50,13 @@ def _with_parent():
     for fd in (1,2): os.dup2(os.open(os.devnull, os.O_WRONLY), fd) # nobody reads, and to print must not fail before the state is kept
     os.kill(os.getpid(), signal.SIGTERM)
 
+# %% ../nbs/39a_scale.ipynb #06eeed16
 def _sendable(o):
     "`o`, or what says the same where it does not survive the way to another process"
     try: pickle.loads(pickle.dumps(o)); return o
     except Exception as e: return RuntimeError(f'{type(o).__name__}: {o}' if isinstance(o, BaseException) else f'a result of type {type(o).__name__} cannot be sent: {e}')
 
+# %% ../nbs/39a_scale.ipynb #959bb33f
 BEGIN = 'import signal; signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}); from cvkit.scale import serve; serve()' # Ctrl-C waits until libraries are loaded
 
 def serve():
@@ -127,6 +130,7 @@ def say_far(
     "Shown where this call was started, in place of what it said before; silent where it has no process of its own"
     if _in_call: print(f'{_FAR}{far}', flush=True)
 
+# %% ../nbs/39a_scale.ipynb #2f1eddba
 class Board:
     "How far calls are, a line for each, in one place on the page"
     def __init__(self): self.far,self.handle = {},None
@@ -142,6 +146,7 @@ class Board:
         if self.handle: self.handle.update(text, raw=True)
         elif far: self.handle = there[1].display(text, raw=True, display_id=True)
 
+# %% ../nbs/39a_scale.ipynb #72a1ec2e
 def heard(
     said,      # For lines that last
     board,     # A `Board`
@@ -178,6 +183,7 @@ def check_findable(
     own = getattr(f, 'func', f)
     if not isinstance(f, str) and getattr(own, '__module__', '__main__')=='__main__': raise CvkitError(f"{getattr(own, '__name__', f)} is defined here, where another process cannot find it: put it into a module.")
 
+# %% ../nbs/39a_scale.ipynb #6d059bb1
 def in_processes(
     f,            # A function of a module, or its name with the module's, such as 'time.sleep'
     calls:dict,   # Name -> its arguments, as a dictionary

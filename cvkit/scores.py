@@ -38,6 +38,7 @@ def draws(
         ends = sizes[pick].cumsum()
         yield order[np.repeat(starts[pick]-ends+sizes[pick], sizes[pick])+np.arange(ends[-1])]
 
+# %% ../nbs/40a_scores.ipynb #d586d3d4
 def bootstrap(
     metric,      # Takes `y` and `preds`, gives a number; the rows of a `Metric` that has `by_row`, or `by_guess` for one label, are looked at once
     y, preds,    # Answers and predictions, row by row
@@ -58,6 +59,7 @@ def bootstrap(
         return metric(y, preds)+strayed*share**.5
     return np.array([metric(y[i], preds[i]) for i in draws(len(y), groups, n, seed)], float)
 
+# %% ../nbs/40a_scores.ipynb #6bf2841b
 def _most(preds):
     "Of how many rows, or twice as many in groups, a metric is computed in each draw"
     return min(20_000, max(1_000, 1_000_000//max(1, preds[0].size)))
@@ -70,6 +72,7 @@ def _part(codes, most, seed):
     mine,sizes = pd.Series(rows).groupby(codes[rows]).cumcount().to_numpy(),np.bincount(codes)[codes[rows]]
     return np.sort(rows[mine<np.ceil(sizes*most/max(most, len(rows)))]),min(1, most/groups)
 
+# %% ../nbs/40a_scores.ipynb #43b642e5
 def interval(
     scores,          # Of the draws of `bootstrap`, or differences of two
     level:float=.95, # Share of the draws that lie within, 0 to 1
@@ -81,6 +84,7 @@ def interval(
     off,least,most = about-np.nanmean(scores),0 if np.nanmin(scores)>=0 else -np.inf,1 if np.nanmax(scores)<=1 else np.inf
     return float(max(low+off, least)),float(min(high+off, most))
 
+# %% ../nbs/40a_scores.ipynb #06eebef7
 def gained(
     metric,         # A `Metric`
     y,              # Answers, row by row
@@ -106,6 +110,7 @@ def fold_ids(self:Ledger,
         if o := self._read(line): found.setdefault(int(line.fold), []).append(o[0])
     return {k: ids[0].append(ids[1:]).unique() for k,ids in sorted(found.items())}
 
+# %% ../nbs/40a_scores.ipynb #64f406df
 @patch
 def fold_scores(self:Ledger,
     comp,         # The `Competition` with the answers
@@ -119,6 +124,7 @@ def fold_scores(self:Ledger,
         rows[fold] = dict({m.name: m(y, p.values) for m in _metrics(comp, metrics)}, rows=len(p))
     return pd.DataFrame.from_dict(rows, orient='index').rename_axis('fold')
 
+# %% ../nbs/40a_scores.ipynb #f9c99308
 @patch
 def scores(self:Ledger,
     comp,           # The `Competition` with the answers
@@ -197,6 +203,7 @@ def members(self:Ledger,
     keys = sorted(map(tuple, self.lines(kind=kind, what='probs', **kw)[list(by)].drop_duplicates().values.tolist()))
     return {k if len(by)>1 else k[0]: self.get(kind, **{**kw, **dict(zip(by, k))}) for k in keys}
 
+# %% ../nbs/40a_scores.ipynb #033c6c6f
 @patch
 def in_common(self:Ledger,
     comp,        # The `Competition` with the answers

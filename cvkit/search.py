@@ -19,6 +19,7 @@ def _unit(x, device, what, first):
     if not (fine := length.isfinite()).all(): raise CvkitError(f"Row {first+int(fine.int().argmin())} of the {what} is not finite, or its length is not: leave such vectors out, or compute them again.")
     return x/length.clamp_min(1e-12)
 
+# %% ../nbs/40c_search.ipynb #abdce1ed
 @torch.no_grad()
 def nearest(
     queries,          # Vectors (n, d), of any length but 0; an array, a tensor, lists or a frame
@@ -37,6 +38,7 @@ def nearest(
     height = max(1, _CELLS//width)
     return tuple(torch.cat(o).numpy() for o in zip(*(_best(_unit(q[i:i+height], device, 'queries', i), g, k, width, i if own else None, device) for i in range(0, len(q), height))))
 
+# %% ../nbs/40c_search.ipynb #1f2ecdab
 def _best(q, g, k, width, own, device):
     "The best of one block of queries; `own` is the position of its first in the gallery"
     best = torch.full((len(q),k), -torch.inf, device=device),torch.zeros((len(q),k), dtype=torch.long, device=device)

@@ -31,6 +31,7 @@ def image_features(
     ids,seen = rows_seen(learn, dl, items)
     return pd.DataFrame(found[seen], ids[seen]).groupby(level=0, sort=False).mean().astype(np.float32)
 
+# %% ../nbs/44b_shift.ipynb #b9487535
 def told_apart(
     a, b,           # Features (n, d) and (m, d) of two sets
     together=None,  # A number for each row of both, a's first, equal where rows must not be parted
@@ -71,6 +72,7 @@ class Shift:
         ids = [*order.index[::-1][:n],*order.index[:n]]
         return sheet(self.images[ids], [f'{"most" if i<n else "least"} like the test' for i in range(len(ids))], [f'{order[o]:.2f}' for o in ids], columns=n)
 
+# %% ../nbs/44b_shift.ipynb #167b1086
 _PARTS = 5 # of the cross-validation
 
 def _copies(comp, together, ids):
@@ -94,6 +96,7 @@ def _of_test(comp, together, ids):
     out = np.select([seen.notna(),copies.notna() | named.isna()], [seen,alone], first+len(ids)+pd.factorize(named)[0]).astype(int)
     return out if len(set(out))>1 and len({*together,*out})>=_PARTS else alone
 
+# %% ../nbs/44b_shift.ipynb #0dc38926
 @patch
 def shift(self:Competition,
     train,      # Features of the training rows by id, from `image_features`
@@ -130,6 +133,7 @@ def visits(
     if together is not None: out = pd.Series(out).groupby(np.asarray(together)).transform('first').to_numpy() # twins of two classes go with the first
     return pd.factorize(out)[0]
 
+# %% ../nbs/44b_shift.ipynb #d986c6ec
 def _dealt(groups, codes, k, rng):
     "A fold for each row: the groups of each class, largest first, each to the fold that has the fewest rows of the class, then the fewest of all"
     fold,total = np.full(len(groups), -1),np.zeros(k)
@@ -144,6 +148,7 @@ def _dealt(groups, codes, k, rng):
             mine[f] += len(rows); total[f] += len(rows)
     return fold
 
+# %% ../nbs/44b_shift.ipynb #5fb56343
 def _codes(y):
     "A number for each row, equal where the labels are"
     return y if y.ndim==1 else pd.factorize(np.array([o.tobytes() for o in np.packbits(y>.5, axis=1)], object))[0]

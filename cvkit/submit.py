@@ -85,6 +85,7 @@ def _probs(comp, p, threshold):
     "A column a class, probabilities or decisions"
     return _numbers(comp, p.ge(threshold).astype(int) if takes_decisions(comp) else _clipped(p), threshold)
 
+# %% ../nbs/46_submit.ipynb #b07bbd31
 def _words(comp, p, threshold):
     "The labels above the threshold, or the likeliest where there is none"
     least = threshold.reindex(p.columns) if isinstance(threshold, pd.Series) else threshold
@@ -101,6 +102,7 @@ def _ranked(comp, p, threshold):
     "The likeliest labels, best first"
     return {_columns(comp)[0]: [' '.join(p.columns[t]) for t in best_guesses(p.values, _places(comp))]}
 
+# %% ../nbs/46_submit.ipynb #ea5972fc
 _LISTS = dict(label=lambda comp: ('',1), words=lambda comp: (comp.sep or ' ',None), ranked=lambda comp: (' ',_places(comp))) # what is between the words of an answer, and how many it has
 FORMS = dict(label=_label, prob=_prob, probs=_probs, words=_words, ranked=_ranked, targets=_numbers)
 
@@ -114,8 +116,7 @@ def _named(comp):
     if not _sampled(comp) or comp.form not in ('label','ranked','probs'): return []
     return _columns(comp) if comp.form=='probs' else [*_split(comp, comp.sample.iloc[:,1]).explode().unique()]
 
-
-# %% ../nbs/46_submit.ipynb #c016
+# %% ../nbs/46_submit.ipynb #05580524
 def _some(items):
     "Up to three of them, quoted"
     return ', '.join(f"'{o}'" for o in list(items)[:3]) + (' ...' if len(items)>3 else '')
@@ -127,6 +128,7 @@ def _answered(comp, words, bare, threshold):
     sep,most = _LISTS[comp.form](comp)
     return {col: [usual[0] if b else sep.join(str(o) for o in row[:most] if not pd.isna(o)) for row,b in zip(words.to_numpy(object), bare)]}
 
+# %% ../nbs/46_submit.ipynb #c016
 def submission(
     comp,         # A `Competition`
     preds,        # Predictions by id: a column a class (probabilities) or target; or answers in words, a column a place, the best first, as from `cvkit.retrieval.named`. Rows of other ids are left out

@@ -83,6 +83,7 @@ def thresholds(self:Ledger,
     way,scores = _best(metric, y, tried, groups_of(comp, frame.index))
     return Thresholds(pd.Series(_chosen(p, y, LEAST[way]), frame.columns), way, scores)
 
+# %% ../nbs/42b_thresholds.ipynb #da7d7c19
 def _best(metric, y, tried, groups):
     "The first way, or a later one that beats it by more than two standard errors; and a row a way: score and interval"
     draws = {k: bootstrap(metric, y, o, groups) for k,o in tried.items()}
@@ -102,6 +103,7 @@ def grades(
 
 def _expected(preds): return np.asarray(preds, np.float64)@np.arange(np.shape(preds)[1])
 
+# %% ../nbs/42b_thresholds.ipynb #afd0eee3
 def _kappas(tables):
     "Quadratic weighted kappa of tables of answers by grades (..., grades, grades) (Cohen, 1968)"
     n = tables.shape[-1]
@@ -109,6 +111,7 @@ def _kappas(tables):
     chance = tables.sum(-1)[...,:,None]*tables.sum(-2)[...,None,:]/tables.sum((-2,-1))[...,None,None]
     return 1-(w*tables).sum((-2,-1))/np.maximum((w*chance).sum((-2,-1)), 1e-12)
 
+# %% ../nbs/42b_thresholds.ipynb #47010257
 def best_cuts(
     preds,           # Probabilities of the grades (rows, grades), lowest first
     y,               # Codes (rows,)
@@ -151,6 +154,7 @@ class Cuts:
         if self.classes and set(self.classes)==set(preds): preds = preds[self.classes]
         return pd.DataFrame(np.eye(preds.shape[1])[grades(preds.values, self.values)], preds.index, preds.columns)
 
+# %% ../nbs/42b_thresholds.ipynb #a7bac54e
 @patch
 def cuts(self:Ledger,
     comp,        # The `Competition` with the answers, whose task is 'ordinal'

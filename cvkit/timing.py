@@ -42,6 +42,7 @@ def _training(learn, groups):
         learn.opt.frozen_idx = frozen
         set_all_random(learn.dls, drawn)
 
+# %% ../nbs/38b_timing.ipynb #2a084b92
 def _seconds(learn, batches, f, n):
     "Mean seconds of `f` on each of `n` batches, loading included, after one to warm up"
     times = [time.monotonic()]
@@ -52,6 +53,7 @@ def _seconds(learn, batches, f, n):
         times.append(time.monotonic())
     return (times[-1]-times[1])/(len(times)-2) if len(times)>2 else times[1]-times[0]
 
+# %% ../nbs/38b_timing.ipynb #52310ddc
 def _backward(learn, parts, b):
     xs = inputs(learn, b)
     parts.retry(lambda: learn.loss_func(learn.model(*xs), *b[len(xs):]).backward())
@@ -96,6 +98,7 @@ class _Cost:
     view:float=0. # To keep one view of all images
     def of(self, p): return self.once+p.views*self.view+p.epochs*self.each+math.ceil(p.epochs)*self.valid
 
+# %% ../nbs/38b_timing.ipynb #d7d7c2d8
 def _cost(learn, phase, bs, valid):
     "What steps of `phase` took just now; one that grows is as at first for 3/8 of the time and as at last for 5/8"
     def at(epoch):
@@ -109,6 +112,7 @@ def _cost(learn, phase, bs, valid):
     view,step = learn.time_memory(groups)
     return _Cost(n*step, len(learn.dls.valid)*step, anew+valid, n*view)
 
+# %% ../nbs/38b_timing.ipynb #fa165e3d
 def _shorter(p, cost, seconds):
     "Phase `p`; fewer views and passes if it is one from memory that takes more than `seconds`, and `None` where less than a quarter would be left of it"
     if p.head_start or not (p.views and p.epochs) or (share := seconds/cost.of(p))>=1: return p
@@ -128,6 +132,7 @@ def timed(self:Plan,
     "Give open phases as many epochs as fit into the time"
     return self.in_slots(learn, seconds, valid)[0] if any(p.epochs is None for p in self.trained) else self
 
+# %% ../nbs/38b_timing.ipynb #245cabb4
 @patch
 def in_slots(self:Plan,
     learn, seconds:float, valid:float=0. # As for `timed`

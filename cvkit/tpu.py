@@ -58,6 +58,7 @@ class TPU(Callback):
         self.compiled.append(now-self.known); self.known = now
     def sync(self, wait=False): _xla().sync(wait=wait)
 
+# %% ../nbs/39d_tpu.ipynb #13518f2b
 def compiled() -> int: # Since the process began
     "Programs that torch_xla has compiled"
     _xla()
@@ -86,6 +87,7 @@ def to_tpu(self:Learner,
     for k in _AT_HOME: setattr(self, k, partial(_at_home, self, k))
     return self.add_cb(TPU(mesh))
 
+# %% ../nbs/39d_tpu.ipynb #ce25889b
 @patch
 def off_tpu(self:Learner):
     "Back to the processor"
@@ -95,6 +97,7 @@ def off_tpu(self:Learner):
     self.dls.to('cpu'); _move(self, 'cpu')
     return self
 
+# %% ../nbs/39d_tpu.ipynb #980f22df
 def _move(learn, device):
     "Model, loss and optimizer, which go on with the same parameters"
     was = torch.__future__.get_swap_module_params_on_conversion()
@@ -105,6 +108,7 @@ def _move(learn, device):
     finally: torch.__future__.set_swap_module_params_on_conversion(was)
     if learn.opt: learn.opt.state.update({p: to_device(s, device) for p,s in learn.opt.state.items()})
 
+# %% ../nbs/39d_tpu.ipynb #0808dfd5
 def _at_home(learn, name, *args, **kwargs):
     "A method of `Learner` that writes or reads files, or fits a head in many small steps"
     told = learn.tpu.compiled,learn.tpu.known

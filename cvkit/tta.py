@@ -57,6 +57,7 @@ def placed(
     places = m[...,0]*across+m[...,1]*down[:,None]+m[...,2] # in single precision, whatever computes
     return F.grid_sample(x.float(), places[...,:2]/places[...,2:], padding_mode='reflection', align_corners=False).to(x.dtype)
 
+# %% ../nbs/41_tta.ipynb #a20a9813
 def _viewed(x, view, size=None, keys=None):
     "As `cvkit.augment.viewed`, and random views, by the `keys` of the rows or of their images"
     number,view = _random(view)
@@ -71,7 +72,6 @@ def _keys(dl):
     rows = getattr(getattr(dl, 'dataset', None), 'items', None)
     known = 'key' in (getattr(getattr(rows, 'dtype', None), 'names', None) or ()) and not getattr(dl, 'shuffle', False)
     return rows['key'] if known else np.zeros(0, np.uint64)
-
 
 # %% ../nbs/41_tta.ipynb #c007
 def _standing(dl):
@@ -89,6 +89,7 @@ def _wanted(views, sizes, standing=None):
     pairs = [o if isinstance(o, tuple) else (o,s) for o in views for s in sizes or [None]]
     return list(dict.fromkeys((v, s and _sides(s, standing)) for v,s in pairs))
 
+# %% ../nbs/41_tta.ipynb #0b6f2ad7
 @contextmanager
 def _read_at(dl, standing, reading):
     "`dl` reads images of the size `reading`, where it has a size to turn"
@@ -116,6 +117,7 @@ def _folded(model, x):
     try: return fold_batchnorm(model, x)
     except Exception: return model
 
+# %% ../nbs/41_tta.ipynb #f02eeb35
 _MOVED = .3 # share of their norm by which half precision may move the outputs of the first batch: .13 where the score stayed as it was (trashnet), .9 where it fell (omniglot_small)
 
 def _says(learn, what, precision):
@@ -153,6 +155,7 @@ def _says(learn, what, precision):
         return said(x, *columns)
     return says
 
+# %% ../nbs/41_tta.ipynb #5b1642e3
 def check_probs(
     preds # Numbers (n, outputs)
 ):
@@ -160,6 +163,7 @@ def check_probs(
     low,high = np.fmin.reduce(preds, axis=None, initial=0),np.fmax.reduce(preds, axis=None, initial=0) # a row may be no number
     if low<-1e-3 or high>1.001: raise CvkitError(f"The model says numbers from {low:.3g} to {high:.3g}, and no probabilities: take a loss with an `activation`, such as fastai's `CrossEntropyLossFlat`.")
 
+# %% ../nbs/41_tta.ipynb #4afed757
 def predict_views(
     learn,                       # A `Learner`
     dl,                          # A loader, for instance `learn.dls.test_dl(items)`
@@ -241,6 +245,7 @@ def rows_seen(
     ids = items.index[~items.index.duplicated()]
     return ids,~_lost(dl, len(ids))
 
+# %% ../nbs/41_tta.ipynb #1a9a9e17
 def order_of(
     learn,       # Whose loaders have names for the outputs of the model, or have none
     classes:list # Names of columns, text, or `None`
@@ -250,6 +255,7 @@ def order_of(
     own = [] if own is None else [*map(str, own)]
     return slice(None) if not classes or own==list(classes) or sorted(own)!=sorted(classes) else pd.Index(own).get_indexer(classes)
 
+# %% ../nbs/41_tta.ipynb #602ecbf9
 @patch
 def predict(self:Ledger,
     learn, dl,                  # As for `predict_views`

@@ -37,6 +37,7 @@ def _with_copies(pairs, like, test):
     df = pd.concat([df, more]).drop_duplicates(['a','b']).sort_values(['a','b'])
     return df[['a','b']].to_numpy(),df.like.to_numpy()
 
+# %% ../nbs/44a_twins.ipynb #20719d5d
 def _by_features(features, items, least, k):
     "Pairs of positions in `items` whose features have a cosine of `least` or more, and the cosine"
     if len(features)!=len(items): raise CvkitError(f"There are features of {len(features)} images and {len(items)} images: give a row for each of `comp.items(comp.train)` and then of `comp.items(comp.test)`.")
@@ -48,6 +49,7 @@ def _by_features(features, items, least, k):
     fine = ~np.isin(pairs, bad).any(1)
     return pairs[fine],cos.ravel()[cos.ravel()>=least][first][fine]
 
+# %% ../nbs/44a_twins.ipynb #7057e052
 def _label_names(classes, y):
     classes = np.array(classes)
     return [str(o) for o in classes[y]] if y.ndim==1 else ['|'.join(classes[o>.5]) for o in y]

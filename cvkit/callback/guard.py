@@ -125,6 +125,7 @@ def put_rates(self:NaNGuard):
     if self.left and self.rates()==self.left: self.opt.set_hyper('lr', self.found)
     self.found = self.left = None
 
+# %% ../../nbs/32c_callback.guard.ipynb #fda63133
 @patch
 def tidy(self:NaNGuard):
     "Put back the rates, and the running loss of `Recorder` after a bad batch: one `nan` would stay in it for good"
@@ -165,6 +166,7 @@ def back(self:NaNGuard):
     go_back(self.learn, self.good['state'])
     (self.recent,self.level),self.smooth,self.due = self.good['losses'],self.good['smooth'],0
 
+# %% ../../nbs/32c_callback.guard.ipynb #73b46592
 @patch
 def hit(self:NaNGuard):
     "Whether images or targets are not finite, of any process where there are several"
@@ -178,6 +180,7 @@ def anywhere(self:NaNGuard, found):
     "Whether it is so in any process"
     return bool(self.learn.data_parallel.hear(int(found))) if hasattr(self.learn, 'data_parallel') else found
 
+# %% ../../nbs/32c_callback.guard.ipynb #ea63e8ec
 @patch
 def see_masks(self:NaNGuard):
     "Infinities in buffers are constants, such as the mask of an attention"
@@ -192,6 +195,7 @@ def broken(self:NaNGuard):
     name = not_finite(self.watched())
     return (name or 'a buffer of another process') if self.anywhere(name is not None) else None
 
+# %% ../../nbs/32c_callback.guard.ipynb #d88c0d8f
 @patch
 def bad(self:NaNGuard, why):
     "Go back, lower the rates, tell it, and stop when that was once too often"
@@ -221,6 +225,7 @@ def lost(self:NaNGuard, loss, scaled):
     if scaled and self.row<_SKIPS and not self.hit(): self.mend()
     else: self.bad(f"the loss is {loss}")
 
+# %% ../../nbs/32c_callback.guard.ipynb #9d0e025f
 @patch
 def after_batch(self:NaNGuard):
     for cb in self.learn._grab_cbs(WithinBatch): cb.put_back()
@@ -236,6 +241,7 @@ def after_batch(self:NaNGuard):
     self.calm = max(loss, self.recent)<=self.level+max(abs(self.level), abs(self.first))
     if self.calm and not self.skipped and self.due>=self.every: self.look()
 
+# %% ../../nbs/32c_callback.guard.ipynb #62220f32
 @patch
 def after_train(self:NaNGuard):
     "Validate with finite weights, and keep them"

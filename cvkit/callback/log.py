@@ -176,6 +176,7 @@ class LivePlot(Whole):
         now = time.monotonic()
         if show: self.due,self.pause = now+self.every,now+10*(now-begun)
 
+# %% ../../nbs/32d_callback.log.ipynb #b27c4d0b
 @patch
 def show(self:LivePlot, fig):
     "On the page, and in the file"

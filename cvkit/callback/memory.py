@@ -65,6 +65,7 @@ def _given(model, module, *xs):
         with torch.no_grad(): return parts.through(given, *xs) if isinstance(parts, Parts) else given(*xs)
     finally: h.remove()
 
+# %% ../../nbs/37b_callback.memory.ipynb #41ae2681
 class Black(torch.Tensor): "A black image: what is computed from it is of this type"
 
 def _swapped(module, now):
@@ -73,6 +74,7 @@ def _swapped(module, now):
 
 def _black(x): return torch.zeros_like(x[:1]).as_subclass(Black)
 
+# %% ../../nbs/37b_callback.memory.ipynb #2c82d35e
 def check_cut(
     model,  # Any module
     module, # Where its trunk ends
@@ -146,6 +148,7 @@ def take(self:FromMemory, dl, views):
     dl.after_batch = Pipeline([]) # what changes images has been there
     give('create_batches', lambda idxs: map(partial(_read, dl, feats, epoch=self.learn.epoch), dl.chunkify(idxs)))
 
+# %% ../../nbs/37b_callback.memory.ipynb #92df84f4
 def _of_rows(dl): return isinstance(dl, RowsDL) and dl.frame is not None
 
 def _known(dl):
@@ -184,6 +187,7 @@ def cut(self:FromMemory, dl):
     if not n: raise CvkitError(f"The features of {dl.n} images take {size:.1f} GB: allow `most` so much, freeze more, or train without `FromMemory`.")
     return module,(x,*ys),each,n
 
+# %% ../../nbs/37b_callback.memory.ipynb #806f9b88
 @patch
 def compute(self:FromMemory, dl, views):
     "Where the trunk ends, its features (views, rows, ...), and a black image"
@@ -199,6 +203,7 @@ def compute(self:FromMemory, dl, views):
             for x,*_ in same: got = _given(model, module, x); feats[view,at:at+len(got)] = got.as_subclass(torch.Tensor); at += len(got)
     return module,feats,_black(x)
 
+# %% ../../nbs/37b_callback.memory.ipynb #ff70fa04
 @patch
 @contextmanager
 def tried(self:FromMemory, learn):

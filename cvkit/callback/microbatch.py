@@ -62,6 +62,7 @@ class Parts:
             self.n *= 2
             print(f"A batch of {self.rows} images does not fit into memory: it goes through the model in {min(self.n, self.rows)} parts from here on, in training with a second forward pass.", flush=True)
 
+# %% ../../nbs/26_callback.microbatch.ipynb #5cc56515
 def whole_again(
     model # A module
 ):

@@ -114,6 +114,7 @@ def turn(self:ProgressiveResize, pos):
     for dl,o in zip(self.dls.loaders, [size]+[self.valid_size or v for v in valid]): set_size(DataLoaders(dl), o)
     set_bs(self.dls, bs)
 
+# %% ../../nbs/34_callback.resize.ipynb #cdff3a3c
 @patch
 def rates(self:ProgressiveResize): return [h['lr'] for h in self.opt.hypers]
 

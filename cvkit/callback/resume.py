@@ -185,6 +185,7 @@ def fit_state(
                        grads=_grads(learn.model.parameters()), metrics=[attributes(m) for m in learn.metrics] if getattr(getattr(learn, 'recorder', None), 'train_metrics', False) else [], # those of a validation begin anew, and may hold all that was predicted
                        train_iter=learn.train_iter, pct_train=learn.pct_train))
 
+# %% ../../nbs/37_callback.resume.ipynb #b85ed563
 def set_fit_state(
     learn,
     state # From `fit_state`
@@ -211,6 +212,7 @@ def _items(dl):
     if {'key','at'}<={*(names := getattr(getattr(items, 'dtype', None), 'names', None) or ())}: return sha1(b''.join(items[k].tobytes() for k in names if k not in ('image','at'))).hexdigest()[:12] # rows of a competition, wherever its images lie
     return sha1(items.tobytes() if isinstance(items, np.ndarray) and not items.dtype.hasobject else '\n'.join(map(str, items)).encode()).hexdigest()[:12]
 
+# %% ../../nbs/37_callback.resume.ipynb #06c763a2
 def _schedule(learn):
     "Values of what a `ParamScheduler` moves, along the fit"
     scheds = getattr(getattr(learn, 'param_scheduler', None), 'scheds', {})
@@ -229,6 +231,7 @@ def settings_of(
     losses = [{'class': getattr(o, '__name__', type(o).__name__), **{k: v for k,v in sorted(getattr(o, '__dict__', {}).items()) if isinstance(v, (int,float,str)) and k!='training' and k[0]!='_'}} for o in loss_parts(learn.loss_func)]
     return dict(losses=losses, optimizer=getattr(learn.opt_func, '__name__', type(learn.opt_func).__name__), dropout=[m.p for m in learn.model.modules() if isinstance(m, _DropoutNd)])
 
+# %% ../../nbs/37_callback.resume.ipynb #b1e57c9d
 def sign(
     learn, # At the beginning of a fit
     about  # Anything else that has to be the same: a dictionary of plain data
@@ -382,6 +385,7 @@ def write(self:Resume,
     if not rank_distrib(): write_state(self.folder, dict(signs=self.signs, fit_no=self.fit_no, epoch=epoch, at=at, cancelled=cancelled, begun=self.begun, epoch_random=self.epoch_random if at else None, **whole_state(self.learn)), self.keep)
     self.written = time.monotonic()
 
+# %% ../../nbs/37_callback.resume.ipynb #3a83a6c3
 @patch
 def _first(self:Resume):
     "The epoch to begin with; what is in the folder is loaded, or refused"
@@ -398,6 +402,7 @@ def _first(self:Resume):
     print(f"{self.folder}: {where if state['epoch']<learn.n_epoch else 'this fit is finished, its result is loaded and nothing is trained; another folder trains anew'}.")
     return state['epoch']
 
+# %% ../../nbs/37_callback.resume.ipynb #39f76c98
 @patch
 def _epochs(self:Resume):
     "In the place of `Learner._do_fit`"
@@ -423,6 +428,7 @@ def _epochs(self:Resume):
     finally: self.heard = None
     if first<n: self.write(n, 0)
 
+# %% ../../nbs/37_callback.resume.ipynb #cbe274a0
 @patch
 def _batches(self:Resume):
     "In the place of `Learner.all_batches`: an epoch of training may begin in its middle"

@@ -67,6 +67,7 @@ def way(
     parts = set(name.split('_'))
     return np.greater if parts & {'neg','skill'} else np.less if any(o.endswith(tuple(_ERRORS)) for o in parts) else TrackerCallback(name).comp
 
+# %% ../../nbs/32a_callback.soup.ipynb #4c665d31
 class Soup(TrackerCallback):
     "Keep the `k` best states of a fit and end with their average, or with the best one if that scores higher"
     order,remove_on_fetch,mark = TrackerCallback.order+9,False,'' # after those that save the model, stop, or load another one; removed for a look at predictions, it would end; `mark` is in the names of its files
@@ -109,6 +110,7 @@ def copied(
         return v.detach().to('cpu', torch.promote_types(v.dtype, torch.float32) if v.is_floating_point() else v.dtype, copy=True)
     return {k: copy(v) for k,v in model.state_dict().items()}
 
+# %% ../../nbs/32a_callback.soup.ipynb #90e6778a
 @patch
 def keep(self:Soup, score):
     "Keep the state of the model if its score is among the `k` best"
@@ -119,6 +121,7 @@ def keep(self:Soup, score):
     for *_,o in self.kept[self.k:]: self.forget(o)
     del self.kept[self.k:]
 
+# %% ../../nbs/32a_callback.soup.ipynb #37663f9d
 @patch
 def stored(self:Soup, state, epoch):
     "A state, or the file that it is in"
@@ -151,6 +154,7 @@ def taste(self:Soup, state):
     try: self.learn._do_epoch_validate(); return float(self.recorder.log[self.idx])
     finally: self.tasting = False
 
+# %% ../../nbs/32a_callback.soup.ipynb #7b421007
 @patch
 def serve(self:Soup):
     "Put the soup into the model"
@@ -172,6 +176,7 @@ def finish(self:Soup):
     if self.result is not None: self.put(self.result)
     self.drop()
 
+# %% ../../nbs/32a_callback.soup.ipynb #85f820a5
 @patch
 def __setattr__(self:Soup, name, value):
     "A callback that leaves the learner is finished, one that lives in it watches `Learner.fit`"
