@@ -213,8 +213,9 @@ def bad(self:NaNGuard, why):
 
 # %% ../../nbs/32c_callback.guard.ipynb #c023
 @patch
+@torch.no_grad()
 def mend(self:NaNGuard):
-    "Put back single buffers"
+    "Put back single weights and buffers"
     for k,t in held(self.learn).items():
         if k not in self.masks and not t.isfinite().all(): t.copy_(self.good['state']['held'][k])
 
