@@ -60,7 +60,7 @@ def _unsized():
     return CvkitError("These DataLoaders have no `Resize`, `RandomResizedCrop` or `Frame` to turn: add one to `item_tfms`.")
 
 def set_size(
-    dls,             # Fastai `DataLoaders` with a `Resize` or `RandomResizedCrop` among the item transforms
+    dls,             # Fastai `DataLoaders` with a `Resize`, `RandomResizedCrop` or `Frame` among the item transforms
     size,            # Training images: side in pixels, or (height, width)
     valid_size=None  # Validation images; `size` when `None`
 ):

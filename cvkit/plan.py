@@ -47,7 +47,7 @@ class Phase:
     ema:float=0.                # Average the weights with this greatest decay, see `EMA`; 0: do not
     freeze_stats:bool=True      # Batch-norm statistics stay as they are
     estimate:bool=False         # They are estimated anew at the end, from the training images as validation sees them, and the head is fitted to them
-    freeze_affine:bool=False    # Weights and biases of batch norm do, too
+    freeze_affine:bool=False    # Weights and biases of batch norm stay as they are, too
     head_start:bool=False       # Fit the head on features that are computed once, instead of training
 
 # %% ../nbs/38_plan.ipynb #c007
