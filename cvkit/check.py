@@ -39,8 +39,10 @@ def check_tables(
             answers = comp.sample.iloc[:,1].dropna().drop_duplicates().astype(str)
             said = answers[~answers.isin(comp.classes)]
             if comp.form=='ranked': said = said.str.split().explode()
-            find("label of the sample is no class", 'sample', said[~said.isin(comp.classes)].unique())
-    find("id is repeated", 'test', comp.test.index[comp.test.index.duplicated()])
+            ids = answers.str.split().str[0].isin(comp.test.index).mean()>.5
+            find("answers of the sample are ids" if ids else "label of the sample is no class", 'sample', said[~said.isin(comp.classes)].unique())
+    find("id is repeated", 'test', comp.test.index[pd.DataFrame(dict(id=comp.test.index, image=comp.test.image.values)).duplicated()].unique()) # with another image it is a row of several
+    find("target may be another column", 'train', comp.targets if comp.guesses.why['target'].startswith('first of') else [])
     gone = [len(ids) for problem,where,ids in comp.findings if (problem,where)==("image is missing",'test')]
     find("no test image is found", 'test', comp.test.index if gone==[len(comp.test)] else [])
     shown = comp.items(comp.train).image
@@ -98,6 +100,10 @@ ADVICE = {
     "id is repeated":                              "the first row counts",
     "id is repeated with another label":           "decide for one",
     "image is missing":                            "look for it, or drop the row",
+    "archive is not unpacked":                     "unpack it into a folder that can be written, and give that one",
+    "class folders hold folders":                  "the outer ones are taken for the classes: give a table with `train` if they are not",
+    "answers of the sample are ids":               "rows are to be matched, which a run cannot do: see `cvkit.search.nearest`",
+    "target may be another column":                "name it with `target` if it is",
     "image has no bytes":                          "get it again, or drop the row",
     "image cannot be read":                        "get it again, or drop the row",
     "image is cut short":                          "what there is counts; get it again",

@@ -14,8 +14,8 @@ from pathlib import Path
 def _parser():
     p = argparse.ArgumentParser('cvkit_run', usage='cvkit_run COMP [options]', description='Train on a competition folder and write its submission', argument_default=argparse.SUPPRESS)
     p.add_argument('path', metavar='COMP', nargs='?', help='folder of the competition')
-    p.add_argument('--metric', help="the competition's metric, such as accuracy, macro_f1, auc, log_loss, rmse, qwk, map@5 (by the task: accuracy, macro_f1, rmse, qwk)")
-    p.add_argument('--target', help='label column (guessed)')
+    p.add_argument('--metric', help="the competition's metric, such as accuracy, macro_f1, auc, log_loss, rmse, qwk, map@5 (by the task and the sample: accuracy, log_loss, macro_f1, rmse, qwk)")
+    p.add_argument('--target', nargs='+', metavar='COLUMN', help='column or columns to predict (guessed)')
     p.add_argument('--task', help='single, multi, regression or ordinal (guessed)')
     p.add_argument('--images', nargs='+', metavar='FOLDER', help='folders of the images, below COMP (found)')
     p.add_argument('--id', help='column of ids (guessed)')

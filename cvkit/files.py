@@ -108,6 +108,7 @@ ImageFile.LOAD_TRUNCATED_IMAGES = _lenient = _Lenient()
 def _told(e):
     "Why an image cannot be read, and what to do"
     if isinstance(e, Image.DecompressionBombError): return str(e), "raise `PIL.Image.MAX_IMAGE_PIXELS` if you trust it"
+    if 'missing dependencies' in str(e): return str(e), "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg" # DICOM, compressed
     if isinstance(e, ModuleNotFoundError): return str(e), f"pip install {e.name.replace('_','-')}"
     why = "its first bytes are of no kind that is known" if isinstance(e, UnidentifiedImageError) else str(e) or type(e).__name__
     return why, "replace the file or leave out its row"

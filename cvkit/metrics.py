@@ -8,7 +8,7 @@ __all__ = ['METRICS', 'ALIASES', 'best_guesses', 'Metric', 'get_metric', 'defaul
 # %% ../nbs/02_metrics.ipynb #c002
 import re
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Callable
 import numpy as np, torch
 from fastai.metrics import AccumMetric
@@ -177,6 +177,12 @@ ALIASES = dict(acc='accuracy', f1='macro_f1', f1_macro='macro_f1', f1_micro='mic
                r2_score='r2', mean_absolute_error='mae', root_mean_squared_error='rmse',
                kappa='qwk', quadratic_kappa='qwk', quadratic_weighted_kappa='qwk')
 
+@cache
+def _listed(way, k):
+    "map@k or top@k, the same object each time"
+    mean,rows = dict(map=(_map,_precisions), top=(_top,_tops))[way]
+    return Metric(f'{way}@{k}', partial(mean, k), tasks=_all, by_row=partial(rows, k))
+
 def get_metric(
     name # A name, such as 'qwk' or 'map@5', or a `Metric`
 ) -> Metric:
@@ -184,11 +190,10 @@ def get_metric(
     if isinstance(name, Metric): return name
     key = str(name).lower().replace(' ', '_').replace('-', '_')
     key = ALIASES.get(key, key)
-    if m := re.fullmatch(r'(map|top)@([1-9]\d*)', key):
-        mean,rows = dict(map=(_map,_precisions), top=(_top,_tops))[m[1]]
-        return Metric(key, partial(mean, int(m[2])), tasks=_all, by_row=partial(rows, int(m[2])))
+    if m := re.fullmatch(r'(map|top)@([1-9]\d*)', key): return _listed(m[1], int(m[2]))
     if key in METRICS: return METRICS[key]
-    near = nearest(key, [*METRICS, *ALIASES, 'map@5', 'top@5']) or [*METRICS]
+    names = [*METRICS, *ALIASES, 'map@5', 'top@5']
+    near = list(dict.fromkeys([*(o for o in names if o in key.split('_')), *nearest(key, names)]))[:3] or [*METRICS]
     raise CvkitError(f"There is no metric '{name}': did you mean {' or '.join(near)}?")
 
 def default_metric(task) -> Metric:

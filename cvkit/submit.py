@@ -66,9 +66,9 @@ def _present(wanted, there):
     return list(wanted) if not lost else one_of('predicted column', lost[0], there)
 
 def _numbers(comp, p, threshold):
-    "Columns by name; a lone column may have a name of its own"
+    "Columns by name; by their place where the sample says less, X4 of X4_mean, and a lone one whatever it is called"
     cols = _columns(comp)
-    if len(cols)==p.shape[1]==1: return {cols[0]: p.iloc[:,0]}
+    if len(cols)==p.shape[1] and (len(cols)==1 or all(a!=b and a in b for a,b in zip(cols, p.columns))): return {c: p.iloc[:,i] for i,c in enumerate(cols)}
     return {c: p[c] for c in _present(cols, p.columns)}
 
 # %% ../nbs/46_submit.ipynb #c013
