@@ -100,6 +100,7 @@ ADVICE = {
     "id is repeated":                              "the first row counts",
     "id is repeated with another label":           "decide for one",
     "image is missing":                            "look for it, or drop the row",
+    "column of files is missing":                  "the ids are looked up in its place: name the column in both tables",
     "archive is not unpacked":                     "unpack it into a folder that can be written, and give that one",
     "class folders hold folders":                  "the outer ones are taken for the classes: give a table with `train` if they are not",
     "answers of the sample are ids":               "rows are to be matched, which a run cannot do: see `cvkit.search.nearest`",
