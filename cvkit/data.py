@@ -222,7 +222,7 @@ _NOTHING = {'NA','N/A','na','n/a','null','NULL','None','none','?','-','.'}
 def _joined(labels, sample):
     "Whether a sample has answers that are no label, but words of several"
     if sample is None or sample.shape[1]!=2 or not pd.api.types.is_string_dtype(sample.iloc[:,1]): return False
-    words = labels.dropna().str.split()
+    words = labels.dropna().drop_duplicates().str.split()
     known = {*words.explode()} if (words.str.len()>1).any() else set()
     return any(len(o.split())>1 and {*o.split()}<=known for o in {*sample.iloc[:,1].dropna()}-{*labels})
 
@@ -320,7 +320,9 @@ BEGINNING = 'beginning of the id'
 
 def _beginnings(ids, asked=False):
     "What stands before the last '_' or '-', where it makes groups of few images each, or is asked for: 10 of 10_left and 10_right"
-    parts = ids.str.replace(r'\.\w+$', '', regex=True).str.extract(r'^(.+)[_-]([^_-]+)$')
+    def split(ids): return ids.str.replace(r'\.\w+$', '', regex=True).str.extract(r'^(.+)[_-]([^_-]+)$')
+    if not asked and ((few := split(ids.dropna()[:1000])[1]).isna().any() or few.nunique()>10): return # most ids are no such, and may be millions
+    parts = split(ids)
     if asked: return parts[0].fillna(ids)
     sizes = parts[0].value_counts()
     if (parts[0].notna()|ids.isna()).all() and parts[1].nunique()<=10 and len(sizes)>4 and (sizes>1).mean()>.5 and sizes.max()<=_FOLD*len(ids): return parts[0]
@@ -406,14 +408,16 @@ def _images(self:Competition):
         wanted = f"({', '.join(sorted(exts))}) below {', '.join(homes) or '.'}"
         raise CvkitError(f"There are no images {wanted} in {self.path}: "
                          f"there are some in {', '.join([*list_images(self.path)][:5]) or 'no folder'}.")
-    if 'images' in self.given: self._find("no image lies below it", 'images', [h for h in homes if not below[h]])
+    if 'images' in self.given:
+        self.given['images'] = homes # for `config`: a copy of the folder lies elsewhere
+        self._find("no image lies below it", 'images', [h for h in homes if not below[h]])
     return tree
 
 # %% ../nbs/03_data.ipynb #c043
 def _without_index(df, sample):
     "Without columns that have no name and count the rows"
-    rows = pd.RangeIndex(len(df)).astype(str)
-    return df[[c for c in df if not (re.fullmatch(r'Unnamed: \d+(\.\d+)?', c) and (sample is None or c not in sample) and (df[c].to_numpy()==rows).all())]]
+    def counts(c): return (df[c].to_numpy()==pd.RangeIndex(len(df)).astype(str)).all()
+    return df[[c for c in df if not (re.fullmatch(r'Unnamed: \d+(\.\d+)?', c) and (sample is None or c not in sample) and counts(c))]]
 
 def _csvs(folder): return sorted(f.name for f in folder.iterdir() if f.suffix.lower() in ('.csv','.tsv') and f.name[0]!='.')
 
