@@ -96,7 +96,7 @@ def over_at(
     run, begun, share, spare=0 # As for `time_for`
 ) -> float:
     "`time.monotonic()` at which a fold has to be predicted, so that all can be written in time"
-    return begun+60*run.asked['minutes']*share-spare-min(3*run.asked['minutes'], 2.5+run.asked['minutes']/2, 5)
+    return begun+60*run.asked['minutes']*share-spare-min(3*run.asked['minutes'], 3+run.asked['minutes']/2, 5)
 
 # %% ../nbs/60a_budget.ipynb #9031f292
 def time_for(
@@ -156,15 +156,16 @@ def after_training(
     run, fold, # A `Run` and the number of a fold
     n:int,     # Images that will be predicted
     once:int=0 # Training and held-out images that will be seen once more, in one view
-):             # A function: seconds of a validated image -> seconds of all that follows
+):             # A function: seconds of a validated image, and until there is the first -> seconds of all that follows
     "For `fit_plan(after=...)`: predictions follow the training. A second view needs no reading, and what is predicted is read from its file, also where validation finds it decoded, or has read it before and no other image; both take as much longer as the validation when a machine slows down"
     k,files,fastest = str(fold),_from_files(run, fold),math.inf
-    def after(each):
+    loaders = 5 if once else 2 # of test and held-out rows, and of those that are seen once more
+    def after(each, first):
         nonlocal fastest
         if files and fastest==math.inf: run.reads[k] = max(each, run.reads.get(k, 0.)) # the first validation reads files, and more of them than were timed
         fastest = min(fastest, each)
         slower,view = each/fastest,min(fastest, run.views.get(k, math.inf))
-        return slower*(n*max(fastest, files and run.reads[k])+once*fastest+n*view*(len(views_for(run.mirrors(fold)))-1))
+        return slower*(n*max(fastest, files and run.reads[k])+once*fastest+n*view*(len(views_for(run.mirrors(fold)))-1))+loaders*first
     return after
 
 # %% ../nbs/60a_budget.ipynb #777245ce

@@ -39,13 +39,13 @@ def _parser():
     p.add_argument('--out', help='where the submission is written (submission.csv)')
     p.add_argument('--from', dest='from_run', nargs='+', metavar='RUN', help='run folder: predict and submit with its models; of several folders, the mean of what they predict')
     p.add_argument('--devices', nargs='+', metavar='CARD', help="cards that each train a fold, or with --from predict a part of the test rows, by number, or 'cpu' once for each process; where there are several, all of them; 'ray': those of a Ray cluster")
-    p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed; all but --minutes, --out and --devices is as it began')
+    p.add_argument('--resume', metavar='RUN', help='run folder: go on with a run that was stopped or killed; all but --minutes, --out, --devices and where images lie is as it began')
     p.add_argument('--pseudo', metavar='RUN', help='run folder: its models label the test images, one more round learns what they are sure of, and the better of the two is submitted; only where the rules allow it')
     p.add_argument('--seed', type=int, help='of everything random (0)')
     return p
 
 # %% ../nbs/62_cli.ipynb #6ac5997e
-_BESIDE = dict(pseudo=('minutes','out','resume','devices'), resume=('minutes','out','devices'), from_run=('out','devices'))
+_BESIDE = dict(pseudo=('minutes','out','resume','devices'), resume=('minutes','out','devices','images','ext'), from_run=('out','devices','images','ext'))
 
 def _surplus(kws):
     "What is wrong with arguments beside a run folder, if anything is"
@@ -80,10 +80,18 @@ def _born():
     except (OSError, AttributeError, ValueError, IndexError): return now
     return now-age if 0<=age<30 else now
 
+# %% ../nbs/62_cli.ipynb #4cc263f5
+@contextmanager
+def _lasting():
+    "What is made within the block stays, and is not looked through for cycles, neither now nor later"
+    gc.disable()
+    try: yield
+    finally: gc.freeze(); gc.enable()
+
 # %% ../nbs/62_cli.ipynb #d4246fa2
 def _run(kws, begun):
     "Exit code of a run; a mistake is one sentence"
-    with _later(signal.SIGINT):
+    with _later(signal.SIGINT), _lasting():
         from cvkit.core import CvkitError
         from cvkit.pseudo_run import pseudo_run
         from cvkit.run import cvkit_run

@@ -59,7 +59,7 @@ def _start(learn, plan, runner):
     with learn.no_bar(): values = learn.validate()
     runner.validated(took := runner.clock()-begun)
     if getattr(learn.dls.valid, 'cache', None) is not None: # what has been read from files is there decoded from now on; what comes after the training is not
-        runner.after(took/len(learn.dls.valid_ds))
+        runner.after(took/len(learn.dls.valid_ds), 0.)
         runner.valids.clear(); runner.validated(agreed(learn, len(learn.dls.valid)*learn.time_valid()))
     runner.record(phase.name, dict(epoch=0, size=phase.size, **dict(zip(['valid_loss', *(m.name for m in learn.metrics)], values))))
 
@@ -113,7 +113,7 @@ def fit_plan(self:Learner,
     keep=None,          # File for the best state
     on_epoch=None,      # Called with the row of the log after every epoch
     slack:float=0.,     # Standard errors by which a head start has to be better to be kept; an earlier epoch, by twice as many
-    after=lambda each: 0, # Seconds to keep within `minutes` for what follows the training, as a function of those that validation takes for a held-out image; a tenth more is kept
+    after=lambda each, first: 0, # Seconds to keep within `minutes` for what follows the training, as a function of those that validation takes for a held-out image, and of those until it has the first; a tenth more is kept
     resume=None,        # Folder for states, or a `Resume` with one: a plan that was stopped goes on from there
     until:float=math.inf, # `time.monotonic()` at which all is over, whatever was used of the minutes before a stop
     guard:bool=True     # Go back to the last good state when a loss or a weight is not finite, as `NaNGuard` does, but on a TPU, which would wait for each loss; one of the learner's own is taken as it is

@@ -28,7 +28,7 @@ from .callback.howfar import HowFar
 from .callback.microbatch import free, in_parts
 from .cluster import Cluster
 from .core import chip, CvkitError, in_session, interrupts_heard, one_of, seed_all, where, write_somewhere
-from .data import Competition
+from .data import Competition, is_home
 from .decide import Decision, spoken
 from .dials import get_size, set_flip, set_size
 from .learner import predict_all, timm_learner
@@ -279,6 +279,9 @@ def _fits(comp):
     "Raise now, and not after the training, when predictions cannot take the form of the sample"
     if comp.sample is not None and len(comp.sample) and len(comp.test) and not expected_ids(comp).index.isin(comp.sample.iloc[:,0]).any():
         raise CvkitError(f"The ids of the sample, such as '{comp.sample.iloc[0,0]}', are none of the test rows, such as '{comp.test.index[0]}': name the column with `id`, or the right table with `sample` or `test`, or take the sample away.")
+    gone = next((ids for problem,side,ids in comp.findings if (problem,side)==('image is missing','test')), [])
+    if gone and len(gone)==len(comp.test) and (there := [d for d in comp._tree if is_home(d, 'test')]):
+        raise CvkitError(f"None of the {len(gone)} test images, such as that of '{gone[0]}', is found, and '{there[0]}' holds {len(comp._tree[there[0]])} files, such as '{next(iter(comp._tree[there[0]]))}': name the column of `files` or the table `test`, or take the folder away where it is of something else.")
     few = copy(comp)
     few.test = comp.test[~comp.test.index.duplicated()].head(2)
     names = comp.classes or comp.targets
@@ -406,7 +409,7 @@ _GRAVE = 'no test image is found','sample has numbers and labels are text','labe
 def _settled(from_run, resume, kwargs, **given):
     "Arguments that an earlier run has settled"
     if not from_run and not resume: return []
-    beside = ('path','out','devices','begun')+('minutes',)*(not from_run)
+    beside = ('path','out','devices','begun','images','ext')+('minutes',)*(not from_run)
     usual = {k: o.default for k,o in signature(cvkit_run).parameters.items()}
     return [k for k,v in {**given, **kwargs, 'resume': from_run and resume}.items() if k not in beside and v is not None and v!=usual.get(k)]
 
@@ -428,7 +431,7 @@ def cvkit_run(
     cache:int=None,                   # Short side in pixels of training and held-out images that are kept decoded on disk; 0 keeps none; when `None` as many as there is room for, at half as much again as `size`, where reading them takes longer than training
     out='submission.csv',             # Where the submission is written
     from_run=None,                    # Folder of an earlier run: predict and submit with its models; of several: the mean of what they predict
-    resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out` and `devices` may be others
+    resume=None,                      # Folder of a run that was stopped: it goes on as it began; only `minutes` (in all), `out`, `devices`, and where images lie may be others
     devices=None,                     # Cards that each train a fold, or with `from_run` predict a part of the test rows, by number, or 'cpu' once for each process; where there are several, all of them when `None`; 'ray': those of a Ray cluster
     seed:int=0,                       # Of everything random
     begun:float=None,                 # `time.monotonic()` from which on the minutes count; now when `None`
@@ -441,14 +444,16 @@ def cvkit_run(
     if not isinstance(metric, (str,type(None))): raise CvkitError("A run that goes on, or predicts later, knows its metric by name: give one of `cvkit.metrics`, and take a `Metric` of your own to `Competition` and `fit_plan`.")
     if minutes is not None and not minutes>0: raise CvkitError(f"{minutes:g} minutes are no time for a run: give more than 0, or leave them out.")
     devices = checked_devices(devices)
-    if from_run: return submit_from(path, from_run, out, devices)
-    if resume: return go_on(path, resume, out, minutes, devices, begun)
-    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs','given','more')}
+    moved = {k: v for k,v in dict(images=images, ext=kwargs.get('ext')).items() if v is not None}
+    if from_run: return submit_from(path, from_run, out, devices, **moved)
+    if resume: return go_on(path, resume, out, minutes, devices, begun, **moved)
+    asked = {k: v for k,v in dict(locals(), minutes=in_session(minutes or 60)).items() if k not in ('begun','kwargs','given','more','moved')}
     chip(); known_arch(arch) # what would end it is told before images are opened
     comp = Competition(path, metric=metric, target=target, task=task, images=images, group=group, **kwargs)
     print(comp)
     room_for_labels(comp)
     _fits(comp)
+    if not len(comp.test): print('There are no test rows: the run trains and says what its models are worth, and a later one with test rows submits by `--from`.')
     run = Run(asked, comp.config(), comp.guesses.reset_index(names='what').to_dict('records'), arch, size, guess_head(comp), guess_flip(comp) if flip is None else flip)
     body = timm_body(arch, run.weights(), size=size) # weights that are not there are told now
     run.size = size or guess_size(comp, made_for(body), step=body.step)
@@ -474,7 +479,7 @@ def expectation(
     run, comp, ledger # As in `train_fold`
 ) -> dict:            # For `save_oof`; empty where nothing can be expected
     "What the confidence of the models says of their accuracy on the test, and a warning where the test looks otherwise than the held-out rows"
-    if comp.task!='single': return {}
+    if comp.task!='single' or comp.items(comp.test).image.isin(list(comp.unreadable(comp.test, look=False))).mean()>.1: return {}
     try: e = ledger.expected(comp)
     except CvkitError: return {}
     if e.shifted: run.warn(f"the test images look otherwise than the held-out ones ({e.auc:.0%} of the pairs, where 50% are alike): expect {e.accuracy:.3f} right ({e.low:.3f} to {e.high:.3f}), whatever the score says")
@@ -596,14 +601,15 @@ def submit_from(
     path,     # Folder of the competition, the test rows may be others
     from_run, # Folder of an earlier run, or several: then the mean of what they predict is submitted, as their held-out rows decide
     out,      # Where the submission is written
-    devices=None # As for `cvkit_run`
+    devices=None,# As for `cvkit_run`
+    **moved  # `images` and `ext` as for `Competition`, where they are not those of the training
 ) -> Path:
     "Predict the test rows with the models of earlier runs"
     folders,devices = [from_run] if isinstance(from_run, (str,Path)) else list(from_run),checked_devices(devices)
     (first,_),*others = earlier = [_earlier(path, f) for f in folders]
     for f,(o,_) in zip(folders[1:], others):
         if apart := [k for k in ('id','target','task','form','classes') if o.comp[k]!=first.comp[k]]: raise CvkitError(f"'{f}' has another {apart[0]} than '{folders[0]}': only runs that take the competition for the same can be merged.")
-    comp = Competition(path, **first.comp)
+    comp = Competition(path, **first.comp|moved)
     folder = new_folder(out, comp.path.name)
     ledger = comp.ledger(folder/'ledger')
     if others: comp.blind = True # training images are not opened once more
@@ -632,18 +638,20 @@ def go_on(
     out,    # Where the submission is written
     minutes=None,# Time for everything, what is used included; as it began when `None`
     devices=None,# As for `cvkit_run`; as it began when `None`
-    begun=None   # As for `cvkit_run`
+    begun=None,  # As for `cvkit_run`
+    **moved # As for `submit_from`
 ) -> Path:  # The run folder
     "Go on with a run that was stopped or killed: finished folds stay, the one that trained goes on in the middle of its epoch, the others follow"
     run, folder, devices = Run.load(folder), Path(folder).resolve(), checked_devices(devices) # whatever folder a worker stands in
     if run.asked.get('pseudo'): raise CvkitError(f"'{folder}' is a round on labels of a model, which goes on by: cvkit_run {path} --pseudo {run.asked['pseudo']} --resume {folder}")
-    comp, n = Competition(path, **run.comp), run.asked['folds']
+    comp, n = Competition(path, **run.comp|moved), run.asked['folds']
     if run.blind: _unopened(comp)
     run.knows(comp)
     if not os.access(folder, os.W_OK): folder = _copied(folder, new_folder(out, comp.path.name))
     with alone(folder):
         run = Run.load(folder)
         join_parts(run, folder)
+        run.comp.update(moved)
         run.asked.update(out=out, **{k: v for k,v in dict(minutes=minutes, devices=devices).items() if v is not None})
         left = run.asked['minutes']-run.used/60
         run.asked['minutes'] -= left-in_session(left)
