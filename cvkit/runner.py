@@ -106,7 +106,9 @@ class RunPlan(Turning, Light):
         self.opt.set_hyper('lr', [o*share for o in p.rates(len(self.opt.param_lists))])
         if mom is not None: self.opt.set_hyper('mom', mom)
     def after_batch(self):
-        if not self.training: self.came.append((time.monotonic(), find_bs(self.yb))); return
+        if not self.training:
+            if not self.learn.lock.locked(): self.came.append((time.monotonic(), find_bs(self.yb)))
+            return
         n = len(self.dls.train)
         if 3<self.iter+1<n and (self.iter+1)%max(4, n//4)==0: self.plan_again(self.done+1/n)
         now = self.clock()
